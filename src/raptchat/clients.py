@@ -1,0 +1,48 @@
+"""The factory of clients: a group in, a client with exactly that group's key out."""
+
+from typing import TYPE_CHECKING
+
+from raptchat.credentials import CredentialService
+from raptchat.errors import GroupNotFoundError
+from raptchat.factory import Factory
+from raptchat.providers import DEFAULT_PROVIDER, client_class
+
+if TYPE_CHECKING:
+    from raptchat.providers.openrouter import OpenRouterClient
+
+
+def get_ai_client_for_group(group_id: str, *, factory: Factory | None = None) -> "tuple[OpenRouterClient, str]":
+    """A client that sends with, and is paid by, the active OpenRouter key of this group; and the key's id.
+
+    Raises `AiNotConfiguredError` when the group has no active credential, `GroupNotFoundError` when there is no
+    such group, and what opening the vault raises. Without a *factory* the default store is opened.
+    """
+    return get_ai_client(group_id, DEFAULT_PROVIDER, factory=factory)
+
+
+def get_ai_client(
+    group_id: str, provider: str, *, factory: Factory | None = None, timeout: float | None = None
+) -> "tuple[OpenRouterClient, str]":
+    """As `get_ai_client_for_group`, for any known provider; an unknown one is a `UsageError` that lists them.
+
+    *timeout* is in seconds and wins over the setting.
+    """
+    if factory is None:
+        with Factory() as own:
+            return get_ai_client(group_id, provider, factory=own, timeout=timeout)
+    make_client = client_class(provider)
+    group = factory.store.groups.get(group_id)
+    if group is None:
+        raise GroupNotFoundError(f"there is no group with the id `{group_id[:80]}`", hint="raptchat group list")
+    credentials = CredentialService(factory)
+    credential = credentials.require_active(group, provider)
+    settings = factory.settings
+    client = make_client(
+        api_key=credentials.open_key(credential),
+        credential_id=credential.id,
+        base_url=credential.base_url or settings.gateway_url,
+        default_model=group.model or settings.default_model,
+        timeout=timeout or settings.timeout_seconds,
+        max_retries=settings.max_retries,
+    )
+    return client, credential.id

@@ -1,0 +1,71 @@
+"""Opens settings, store and vault, each once, each on first use."""
+
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from raptchat.caller import Caller
+from raptchat.config import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from raptchat.store import Store
+    from raptchat.vault import Vault
+
+
+class Factory:
+    """What everything costly or outside the process is reached through; close it when done.
+
+    *store* is the path that `--store` names. *ask* shows a prompt and returns the hidden text that was typed;
+    without it nobody is asked. *tell* shows a line to whoever waits.
+    """
+
+    def __init__(
+        self,
+        settings: Settings | None = None,
+        *,
+        store: Path | None = None,
+        caller: Caller | None = None,
+        ask: "Callable[[str], str] | None" = None,
+        tell: "Callable[[str], None]" = lambda _: None,
+    ) -> None:
+        self._settings = settings
+        self._store_path = store
+        self.caller = caller or Caller()
+        self._ask = ask
+        self._tell = tell
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The environment and `config.toml`, checked."""
+        return self._settings or Settings.load(store=self._store_path)
+
+    @cached_property
+    def store(self) -> "Store":
+        """The store; opening it runs what migrations are pending."""
+        from raptchat.store import Store
+
+        return Store.open(self.settings.paths.store)
+
+    @cached_property
+    def vault(self) -> "Vault":
+        """The store's vault; nothing is opened yet."""
+        from raptchat.vault import Vault
+        from raptchat.vault.slots import Person
+
+        return Vault(self.store, self.settings, Person(self._tell, self._ask))
+
+    def close(self) -> None:
+        """Let go of the store, if it was opened."""
+        if "store" in self.__dict__:
+            self.store.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,190 @@
+"""The HTTP client: the only module that knows httpx.
+
+Connections that a key may travel on, and httpx's exceptions as our own. Nothing of httpx's texts is passed on:
+they can hold a header, a proxy's password or what the other side sent.
+"""
+
+import logging
+import os
+import socket
+import ssl
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import cast
+
+from raptchat.config import is_loopback, origin
+from raptchat.errors import GatewayError, GatewayTimeoutError, InvalidResponseError, RaptchatError, UsageError
+from raptchat.providers.retries import AttemptFailed, Repeat
+
+if "httpx" not in sys.modules:
+    # Where click, rich and pygments are installed httpx loads its own command line with them (110 ms).
+    # While that module counts as missing, httpx takes the way it has for that case.
+    sys.modules["httpx._main"] = cast("ModuleType", None)
+    import httpx
+
+    del sys.modules["httpx._main"]
+else:
+    import httpx
+
+Response = httpx.Response
+
+CONNECT_SECONDS = 10.0
+_WRITE_SECONDS = 60.0
+_SLOW = "choose another model, or raise `AI_REQUEST_TIMEOUT_MS`"
+_NETWORK = "check the network, and `HTTPS_PROXY` if it goes through a proxy"
+
+# The class, what happened, and whether it may be sent again. `{place}` is the gateway's origin.
+FAILURES: dict[type[Exception], tuple[type[RaptchatError], str, Repeat]] = {
+    httpx.ConnectTimeout: (GatewayTimeoutError, "no connection to {place} in time", Repeat.YES),
+    httpx.ConnectError: (GatewayError, "no connection to {place}", Repeat.YES),
+    httpx.PoolTimeout: (GatewayTimeoutError, "no connection to {place} was free in time", Repeat.YES),
+    httpx.ReadTimeout: (GatewayTimeoutError, "{place} sent nothing for too long", Repeat.ONCE),
+    httpx.WriteTimeout: (GatewayTimeoutError, "{place} did not take the request in time", Repeat.ONCE),
+    httpx.ReadError: (GatewayError, "the connection to {place} broke", Repeat.ONCE),
+    httpx.WriteError: (GatewayError, "the connection to {place} broke", Repeat.ONCE),
+    httpx.CloseError: (GatewayError, "the connection to {place} broke", Repeat.ONCE),
+    httpx.NetworkError: (GatewayError, "the connection to {place} broke", Repeat.ONCE),
+    httpx.TimeoutException: (GatewayTimeoutError, "{place} took too long", Repeat.ONCE),
+    httpx.RemoteProtocolError: (InvalidResponseError, "{place} does not answer in HTTP", Repeat.NEVER),
+    httpx.LocalProtocolError: (GatewayError, "the request to {place} cannot be sent", Repeat.NEVER),
+    httpx.ProtocolError: (InvalidResponseError, "{place} does not answer in HTTP", Repeat.NEVER),
+    httpx.ProxyError: (GatewayError, "the proxy did not connect to {place}", Repeat.NEVER),
+    # The gateway's own address was checked: these come of the target of a redirect.
+    httpx.UnsupportedProtocol: (InvalidResponseError, "{place} sends the request nowhere", Repeat.NEVER),
+    httpx.InvalidURL: (InvalidResponseError, "{place} sends the request nowhere", Repeat.NEVER),
+    httpx.DecodingError: (InvalidResponseError, "the answer of {place} is garbled", Repeat.NEVER),
+    httpx.TooManyRedirects: (InvalidResponseError, "{place} sends the request elsewhere", Repeat.NEVER),
+    httpx.HTTPStatusError: (GatewayError, "{place} refused the request", Repeat.NEVER),
+    httpx.CookieConflict: (InvalidResponseError, "the answer of {place} is garbled", Repeat.NEVER),
+    # Another thread closed the client while its answer was being read.
+    httpx.StreamError: (GatewayError, "the connection to {place} was closed", Repeat.NEVER),
+    httpx.TransportError: (GatewayError, "the connection to {place} failed", Repeat.NEVER),
+    httpx.RequestError: (GatewayError, "the connection to {place} failed", Repeat.NEVER),
+    httpx.HTTPError: (GatewayError, "the connection to {place} failed", Repeat.NEVER),
+}
+
+
+class Connection:
+    """Keep-alive connections to the gateway at *base_url*, which `check_gateway_url` must have let through.
+
+    *timeout* is the longest wait, in seconds, between two bytes of an answer. `UsageError` when the proxy or
+    the certificates that the environment names cannot be used.
+    """
+
+    def __init__(self, base_url: str, *, timeout: float) -> None:
+        # It writes every URL at INFO.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
+        self._base_url = base_url
+        self._place = f"`{origin(base_url)}`"
+        loopback = is_loopback(base_url)
+        try:
+            self._client = httpx.Client(
+                timeout=httpx.Timeout(
+                    connect=min(CONNECT_SECONDS, timeout), read=timeout, write=_WRITE_SECONDS, pool=CONNECT_SECONDS
+                ),
+                verify=_tls_context() if base_url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+                follow_redirects=False,
+                # With HTTP_PROXY set, a key for this very machine would go to the proxy in clear.
+                trust_env=not loopback,
+            )
+        except (ValueError, ImportError, httpx.InvalidURL):
+            raise UsageError(
+                "the proxy that the environment names cannot be used",
+                hint="check `HTTPS_PROXY` and `ALL_PROXY`: http://HOST:PORT",
+            ) from None
+
+    @contextmanager
+    def post(self, path: str, *, headers: Mapping[str, str], body: bytes) -> Iterator[Response]:
+        """The answer to *body*, for `iter_raw`; it is closed on leaving. `AttemptFailed` when the wire fails."""
+        try:
+            with closing(self._send(path, headers, body)) as response:
+                yield response
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
+            raise self._failure(error) from None
+
+    def close(self) -> None:
+        """Let the connections go."""
+        self._client.close()
+
+    def _send(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        request = self._client.build_request("POST", self._base_url + path, headers=headers, content=body)
+        try:
+            return self._client.send(request, stream=True)
+        except (ValueError, OverflowError):
+            # Not from httpx but from the socket, for a host or port, also of a proxy, that cannot be one.
+            error = UsageError(f"no connection to {self._place}: it is not an address", hint=_NETWORK)
+            raise AttemptFailed(error, Repeat.NEVER) from None
+
+    def _failure(self, error: Exception) -> AttemptFailed:
+        kind, message, repeat = next(FAILURES[cls] for cls in type(error).__mro__ if cls in FAILURES)
+        hint = _SLOW if isinstance(error, httpx.ReadTimeout) else _NETWORK
+        if isinstance(error, httpx.RemoteProtocolError) and _is_hang_up(error):
+            kind, message, repeat = GatewayError, "{place} hung up before its answer was whole", Repeat.ONCE
+        for cause in _causes(error):
+            if isinstance(cause, ssl.SSLCertVerificationError):
+                reason = cause.verify_message
+                message, repeat = f"the certificate of {{place}} is not trusted: {reason}", Repeat.NEVER
+                hint = "if your network checks TLS with a certificate of its own, name it in `SSL_CERT_FILE`"
+            elif isinstance(cause, ssl.SSLError):
+                message = "no TLS connection to {place}"
+            elif isinstance(cause, socket.gaierror):
+                message = "the address of {place} cannot be found"
+            elif isinstance(cause, ConnectionRefusedError):
+                message = "no connection to {place}: it was refused"
+        return AttemptFailed(kind(message.format(place=self._place), hint=hint), repeat)
+
+
+def first_bytes(response: Response, limit: int, *, seconds: float) -> bytes:
+    """What comes of the body of an error within *seconds*, *limit* bytes at most; the status says enough."""
+    body, end = b"", time.monotonic() + seconds
+    with suppress(httpx.HTTPError):
+        for piece in response.iter_raw():
+            body += piece
+            if len(body) >= limit or time.monotonic() > end:
+                break
+    return body[:limit]
+
+
+def _is_hang_up(error: httpx.RemoteProtocolError) -> bool:
+    # httpcore and h11 have one class for a broken answer and for a missing end of one.
+    return "disconnected" in str(error) or "closed connection" in str(error)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    cause = error.__cause__ or error.__context__
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _tls_context() -> ssl.SSLContext:
+    """TLS 1.2 or newer, always verified, by the system's certificates or those `SSL_CERT_FILE` names."""
+    named = os.environ.get("SSL_CERT_FILE")
+    try:
+        if named and not Path(named).is_file():
+            raise FileNotFoundError
+        context = ssl.create_default_context(cafile=named or None)
+    except OSError:
+        raise UsageError(
+            "the certificates in `SSL_CERT_FILE` cannot be read",
+            hint="name a file of PEM certificates, or unset `SSL_CERT_FILE`",
+        ) from None
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not named and not _system_has_certificates(context):
+        import certifi
+
+        context.load_verify_locations(certifi.where())
+    return context
+
+
+def _system_has_certificates(context: ssl.SSLContext) -> bool:
+    if context.cert_store_stats()["x509_ca"]:
+        return True
+    # A folder of certificates is read when it is needed, so the store does not count them.
+    folder = ssl.get_default_verify_paths().capath
+    return bool(folder) and any(Path(folder).iterdir())

@@ -1,0 +1,235 @@
+"""OpenRouter: one conversation goes out, and the reply comes back chunk by chunk.
+
+The wire is `POST /chat/completions` of the OpenRouter API reference. It always streams: only a stream can be
+cancelled, and only a cancelled stream stops being billed.
+"""
+
+import math
+import threading
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+
+from raptchat import __version__
+from raptchat.api_key import check_api_key
+from raptchat.config import (
+    DEFAULT_GATEWAY_URL,
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_MODEL,
+    DEFAULT_TIMEOUT_SECONDS,
+    check_gateway_url,
+)
+from raptchat.errors import GatewayError, IncompleteReplyError, InvalidResponseError, RaptchatError, UsageError
+from raptchat.providers import answer, refusals, request
+from raptchat.providers._http import Connection, Response, first_bytes
+from raptchat.providers.reply import Reply
+from raptchat.providers.retries import AttemptFailed, Repeat, Retries
+from raptchat.records import Chunk, DoneChunk, Message, RetryChunk
+from raptchat.secret import Secret
+
+# Of the timeout: a host that only keeps the connection alive is waited for this much longer.
+_PATIENCE = 2.5
+
+
+class OpenRouterClient:
+    """Talks to OpenRouter, or to a gateway that speaks its language, with one API key.
+
+    *api_key* is required and read from nowhere else; *credential_id* says whose it is, for the books. *timeout*
+    is the longest wait in seconds between two bytes of an answer, *max_retries* how often a request is sent
+    again before any of its reply came. `UsageError` when a value cannot be right.
+    """
+
+    def __init__(
+        self,
+        *,
+        api_key: str | Secret,
+        credential_id: str | None = None,
+        base_url: str = DEFAULT_GATEWAY_URL,
+        default_model: str = DEFAULT_MODEL,
+        timeout: float = DEFAULT_TIMEOUT_SECONDS,
+        max_retries: int = DEFAULT_MAX_RETRIES,
+    ) -> None:
+        self._key = Secret(check_api_key(api_key.reveal() if isinstance(api_key, Secret) else api_key))
+        if not (math.isfinite(timeout) and timeout > 0):
+            raise UsageError("the timeout must be a number of seconds above 0")
+        if max_retries < 0:
+            raise UsageError("the number of retries must not be below 0")
+        try:
+            self.base_url = check_gateway_url(base_url)
+        except ValueError as error:
+            raise UsageError(
+                f"the gateway's address {error}", hint="such as https://openrouter.ai/api/v1"
+            ) from None
+        self.credential_id = credential_id
+        self.default_model = default_model
+        self.timeout = timeout
+        self.max_retries = max_retries
+        self._clean = refusals.Cleaner(self._key)
+        self._connection: Connection | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"OpenRouterClient(base_url={self.base_url!r}, credential_id={self.credential_id!r})"
+
+    def __enter__(self) -> "OpenRouterClient":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the connections go; the client cannot be used afterwards."""
+        with self._lock:
+            self._closed = True
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def complete_chat(
+        self,
+        messages: Sequence[Message | Mapping[str, object]],
+        *,
+        model: str | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> DoneChunk:
+        """The whole reply to *messages*; takes and raises what `stream_chat` does."""
+        last: Chunk | None = None
+        for last in self.stream_chat(messages, model=model, options=options):  # noqa: B007 - the last is wanted
+            pass
+        assert isinstance(last, DoneChunk)
+        return last
+
+    def stream_chat(
+        self,
+        messages: Sequence[Message | Mapping[str, object]],
+        *,
+        model: str | None = None,
+        options: Mapping[str, object] | None = None,
+    ) -> Generator[Chunk, None, None]:
+        """Yield the reply to *messages* as it arrives: a `StartChunk`, its text, and one `DoneChunk` last.
+
+        *options* are further fields of the request (`temperature`, `max_tokens` ...). A `RetryChunk` comes
+        before each wait for another attempt. Closing the generator cancels the request.
+
+        Raises `UsageError` for a request that cannot be sent, the `GatewayError` that fits, or
+        `InsufficientCreditError`; `IncompleteReplyError` with all that is known in `partial` once a part of the
+        reply was yielded.
+        """
+        model = model or self.default_model
+        body = request.body(messages, model, options or {})
+        return self._until_answered(body, model)
+
+    def _until_answered(self, body: bytes, model: str) -> Generator[Chunk, None, None]:
+        retries = Retries(self.max_retries)
+        while True:
+            try:
+                yield from self._attempt(body, model)
+            except AttemptFailed as failure:
+                wait = retries.wait_after(failure)
+                if wait is None:
+                    raise failure.error from None
+                reason = str(failure.error)
+            else:
+                return
+            yield RetryChunk(reason, wait)
+            time.sleep(wait)
+
+    def _attempt(self, body: bytes, model: str) -> Iterator[Chunk]:
+        reply = Reply(model=model, clean=self._clean)
+        try:
+            with self._connect().post("/chat/completions", headers=self._headers(), body=body) as response:
+                yield from self._read(response, reply)
+        except (AttemptFailed, GatewayError) as failure:
+            yield from reply.close()
+            if not reply.complete:
+                if reply.begun:
+                    raise _cut_short(failure, reply) from None
+                raise
+        yield from reply.close()
+        yield reply.done()
+
+    def _connect(self) -> Connection:
+        with self._lock:
+            if self._closed:
+                raise UsageError("this client is closed")
+            if self._connection is None:
+                self._connection = Connection(self.base_url, timeout=self.timeout)
+            return self._connection
+
+    def _headers(self) -> dict[str, str]:
+        return {
+            "Authorization": f"Bearer {self._key.reveal()}",
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream",
+            # A compressed answer can be a bomb, and each piece of it waits for its block to fill.
+            "Accept-Encoding": "identity",
+            "User-Agent": f"raptchat/{__version__}",
+        }
+
+    def _read(self, response: Response, reply: Reply) -> Iterator[Chunk]:
+        encoded = response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
+        if not 200 <= response.status_code < 300:
+            body = b"" if encoded else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=self.timeout)
+            raise refusals.of_response(
+                response.status_code, response.headers, body, model=reply.asked, clean=self._clean
+            )
+        if encoded:
+            raise InvalidResponseError("the gateway compressed its answer, which was not asked for")
+        reply.name_generation(response.headers.get("x-generation-id"))
+        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind == "application/json":
+            yield from self._read_completion(response, reply)
+        elif kind == "text/html":
+            raise InvalidResponseError(
+                "the gateway sent a web page instead of a reply",
+                hint="check `AI_GATEWAY_URL`, and the network for a sign-in page",
+            )
+        else:
+            yield from self._read_events(response, reply)
+
+    def _read_completion(self, response: Response, reply: Reply) -> Iterator[Chunk]:
+        body = answer.read_whole(response, seconds=self.timeout * _PATIENCE)
+        data = answer.parse(body.decode("utf-8", "replace"))
+        if data is None or not (data.get("choices") or data.get("error")):
+            raise self._unintelligible(body)
+        if not data.get("error"):
+            yield reply.start(data)
+        yield from reply.add(data)
+        self._check(reply)
+
+    def _read_events(self, response: Response, reply: Reply) -> Iterator[Chunk]:
+        events = answer.DataEvents(response, seconds=self.timeout * _PATIENCE)
+        started = False
+        for event in events:
+            data = answer.parse(event.data)
+            if data is None:
+                continue
+            if event.type == "error" and not data.get("error"):
+                data = {"error": data}
+            if not (started or data.get("error")):
+                yield reply.start(data)
+                started = True
+            yield from reply.add(data)
+            self._check(reply)
+        if not started and events.garbage is not None:
+            raise self._unintelligible(events.garbage)
+        if not (reply.complete or events.finished):
+            error = GatewayError("the gateway ended the reply before it was whole", hint="try again")
+            raise AttemptFailed(error, Repeat.ONCE)
+
+    def _check(self, reply: Reply) -> None:
+        if reply.error is not None:
+            raise refusals.of_object(reply.error, model=reply.asked, clean=self._clean)
+
+    def _unintelligible(self, body: bytes) -> InvalidResponseError:
+        sample = self._clean(body[: answer.SAMPLE_BYTES].decode("utf-8", "replace"), 200) or "nothing"
+        return InvalidResponseError(
+            f"the gateway's answer is not a reply: {sample}", hint="check `AI_GATEWAY_URL`"
+        )
+
+
+def _cut_short(failure: AttemptFailed | GatewayError, reply: Reply) -> IncompleteReplyError:
+    error: RaptchatError = failure.error if isinstance(failure, AttemptFailed) else failure
+    return IncompleteReplyError(
+        f"the reply was cut short: {error}", partial=reply.cut_short(), hint=error.hint, **error.fields
+    )

@@ -1,0 +1,218 @@
+"""A reply, put together from what the gateway streams.
+
+Each field of a chunk is optional and may be null or of another type than expected (openai-compatible gateways
+differ): what is not understood is skipped, never a crash.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any
+
+from raptchat.providers.refusals import Cleaner
+from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, StartChunk, Usage
+
+# More than any model can count, and well within 64 bits.
+_MOST_TOKENS = 10**12
+_MOST_DOLLARS = 10**6
+_DECIMAL_PLACES = 18
+_MAX_NAME = 200
+
+
+class Text:
+    """The pieces of one text, each of them encodable as UTF-8.
+
+    JSON can hold half of a surrogate pair: the halves are joined, also from two pieces, and a lone one becomes
+    U+FFFD.
+    """
+
+    def __init__(self) -> None:
+        # A list of the pieces would take ten times the memory.
+        self._utf8 = bytearray()
+        self._half = ""
+
+    def add(self, piece: str) -> str:
+        """What *piece* adds to the text; nothing yet when it is half of a character."""
+        if self._half:
+            piece, self._half = self._half + piece, ""
+        try:
+            self._utf8 += piece.encode()
+        except UnicodeEncodeError:
+            if "\ud800" <= piece[-1] < "\udc00":
+                piece, self._half = piece[:-1], piece[-1]
+            piece = well_formed(piece)
+            self._utf8 += piece.encode()
+        return piece
+
+    def close(self) -> str:
+        """What is left to add at the end: the sign for half a character without its other half."""
+        if not self._half:
+            return ""
+        self._half = ""
+        return self.add("\ufffd")
+
+    def whole(self) -> str:
+        """All of it."""
+        return self._utf8.decode()
+
+    def __bool__(self) -> bool:
+        return bool(self._utf8 or self._half)
+
+
+def well_formed(text: str) -> str:
+    """*text* with surrogate pairs joined and lone surrogates as U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+class Reply:
+    """What is known so far of one reply by *model*."""
+
+    def __init__(self, *, model: str, clean: Cleaner) -> None:
+        self.asked = model
+        self._served: str | None = None
+        self._served_raw = ""
+        self._generation_id: str | None = None
+        self._clean = clean
+        self._content = Text()
+        self._reasoning = Text()
+        self._refused = False
+        self._usage = Usage()
+        self._finish_reason: str | None = None
+        self.error: Mapping[str, object] | None = None
+
+    @property
+    def begun(self) -> bool:
+        """Whether any text came: seen by a person, and paid for."""
+        return bool(self._content or self._reasoning)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the model came to its end."""
+        return self._finish_reason is not None and self.error is None
+
+    def name_generation(self, value: object) -> None:
+        """Take *value* as the gateway's name for this reply, if it has none yet."""
+        if self._generation_id is None:
+            self._generation_id = self._name(value)
+
+    def start(self, data: Mapping[str, Any]) -> StartChunk:
+        """What the first chunk says of the reply as a whole."""
+        self._take_names(data)
+        return StartChunk(self._served, self._generation_id)
+
+    def add(self, data: Mapping[str, Any]) -> Iterator[Chunk]:
+        """Yield what *data*, one chunk of the stream or a whole completion, adds to the reply."""
+        self._take_names(data)
+        # Some gateways repeat it on every chunk: the last one holds, they never add up.
+        if isinstance(data.get("usage"), dict):
+            self._usage = read_usage(data["usage"])
+        choices = data.get("choices")
+        for choice in choices if isinstance(choices, list) else ():
+            # Only the first of several replies (`n`) is shown.
+            if isinstance(choice, dict) and choice.get("index") in (None, 0):
+                yield from self._add_choice(choice)
+        if data.get("error"):
+            self.error = data
+
+    def close(self) -> Iterator[Chunk]:
+        """Yield what was held back for a next chunk."""
+        if text := self._reasoning.close():
+            yield ReasoningChunk(text)
+        if text := self._content.close():
+            yield ContentChunk(text)
+
+    def done(self) -> DoneChunk:
+        """The reply as it ended."""
+        return DoneChunk(
+            self._content.whole(),
+            self._usage,
+            self._served or self.asked,
+            self._finish_reason,
+            self._generation_id,
+        )
+
+    def cut_short(self) -> DoneChunk:
+        """The reply as far as it came: what ended it was not the model."""
+        return replace(self.done(), finish_reason=None)
+
+    def _take_names(self, data: Mapping[str, Any]) -> None:
+        model = data.get("model")
+        if isinstance(model, str) and model != self._served_raw:
+            self._served_raw = model
+            self._served = self._name(model) or self._served
+        self.name_generation(data.get("id"))
+
+    def _add_choice(self, choice: Mapping[str, Any]) -> Iterator[Chunk]:
+        delta = choice.get("delta") or choice.get("message")
+        if isinstance(delta, dict):
+            thought = delta.get("reasoning") or delta.get("reasoning_content")
+            if thought and (text := self._reasoning.add(_text(thought))):
+                yield ReasoningChunk(text)
+            content = delta.get("content")
+            if not content and (self._refused or not self._content):
+                content = delta.get("refusal")
+                self._refused = self._refused or bool(content)
+            # The last chunk, with the finish reason, can carry text too.
+            if content and (text := self._content.add(_text(content))):
+                yield ContentChunk(text)
+        if choice.get("finish_reason"):
+            self._finish_reason = self._name(choice["finish_reason"])
+        if choice.get("error") or self._finish_reason == "error":
+            self.error = {"error": choice.get("error") or {"message": "the model's host failed"}}
+
+    def _name(self, value: object) -> str | None:
+        return self._clean(value, _MAX_NAME) or None
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    parts = value if isinstance(value, list) else []
+    texts = (part.get("text") for part in parts if isinstance(part, dict) and part.get("type", "text") == "text")
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def read_usage(usage: Mapping[str, Any]) -> Usage:
+    """The tokens and dollars in a `usage` object; what is missing, negative or absurd is `None`."""
+    return Usage(
+        input_tokens=_count(usage.get("prompt_tokens")),
+        output_tokens=_count(usage.get("completion_tokens")),
+        total_tokens=_count(usage.get("total_tokens")),
+        cached_tokens=_count(_inside(usage, "prompt_tokens_details").get("cached_tokens")),
+        reasoning_tokens=_count(_inside(usage, "completion_tokens_details").get("reasoning_tokens")),
+        cost=_cost(usage),
+    )
+
+
+def _inside(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = usage.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: object) -> int | None:
+    if isinstance(value, Decimal) and value.is_finite() and abs(value) <= _MOST_TOKENS and value == int(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
+        return None
+    return value
+
+
+def _cost(usage: Mapping[str, Any]) -> Decimal | None:
+    cost = _dollars(usage.get("cost"))
+    if cost is None or usage.get("is_byok") is not True:
+        return cost
+    # With the account's own key for the model's host, that host sends a bill of its own.
+    upstream = _dollars(_inside(usage, "cost_details").get("upstream_inference_cost"))
+    return cost + (upstream or 0)
+
+
+def _dollars(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, (int, Decimal)):
+        return None
+    amount = Decimal(value)
+    if not amount.is_finite() or not 0 <= amount <= _MOST_DOLLARS:
+        return None
+    # Printed in full, the number 0E-999999 would be a million characters long.
+    exponent = amount.as_tuple().exponent
+    assert isinstance(exponent, int)
+    return amount if -_DECIMAL_PLACES <= exponent <= 0 else round(amount, _DECIMAL_PLACES)

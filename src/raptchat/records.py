@@ -1,0 +1,197 @@
+"""The nouns, as frozen dataclasses ("model" already means something else here).
+
+Times are UTC ISO 8601 ending in `Z`; money is `Decimal` US dollars; what is not known is `None`, never 0.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+Role = Literal["system", "user", "assistant"]
+State = Literal["complete", "incomplete", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Who pays, and who owns the conversation."""
+
+    id: str
+    name: str
+    description: str | None
+    model: str | None
+    system_prompt: str | None
+    provider: str | None
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """One sealed API key of one group for one provider.
+
+    *base_url* is what the user named, or `None` for the provider's gateway; *endpoint* is the origin that the
+    key is sealed for either way.
+    """
+
+    id: str
+    group_id: str
+    provider: str
+    encrypted_key: bytes = field(repr=False)
+    nonce: bytes = field(repr=False)
+    key_id: str
+    key_hint: str
+    key_fingerprint: str = field(repr=False)
+    label: str | None
+    base_url: str | None
+    endpoint: str
+    is_active: bool
+    created_at: str
+    updated_at: str
+    last_used_at: str | None
+    created_by: str
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """One conversation; it belongs to one group for ever."""
+
+    id: str
+    group_id: str
+    title: str | None
+    model: str | None
+    system_prompt: str | None
+    created_at: str
+    last_used_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One turn of a session, numbered by *seq* from 1."""
+
+    role: Role
+    content: str
+    seq: int = 0
+    state: State = "complete"
+    model: str | None = None
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The tokens and the cost of one request, as far as the gateway named them."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    cost: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """One request in the ledger: who asked, who pays, and what it took."""
+
+    group_id: str
+    group_name: str
+    session_id: str | None
+    credential_id: str
+    provider: str
+    model: str
+    os_user: str
+    generation_id: str | None
+    finish_reason: str | None
+    usage: Usage
+    created_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRow:
+    """A line of the usage report: one combination of what was asked for, summed.
+
+    The sums are over what is known; *unknown_tokens* and *unknown_costs* count the requests left out of them.
+    """
+
+    keys: Mapping[str, str | None]
+    requests: int
+    input_tokens: int | None
+    output_tokens: int | None
+    total_tokens: int | None
+    cached_tokens: int | None
+    reasoning_tokens: int | None
+    cost: Decimal | None
+    unknown_tokens: int
+    unknown_costs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One way to open the vault: the data key, wrapped for *public_key*.
+
+    *params* holds what finds or derives the slot's secret (the keyring's class, a path, a salt and its costs)
+    and never the secret.
+    """
+
+    id: str
+    kind: str
+    state: Literal["pending", "active", "dying"]
+    key_id: str | None
+    public_key: bytes | None
+    wrapped_key: bytes | None = field(repr=False)
+    params: Mapping[str, object]
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class VaultKey:
+    """What the store knows of its data key: which one it is, and how to tell that it is the right one."""
+
+    id: str
+    check_value: bytes = field(repr=False)
+    slots_mac: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StartChunk:
+    """The gateway began to answer; *model* and *generation_id* are what it said so far."""
+
+    model: str | None
+    generation_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RetryChunk:
+    """Nothing came yet and the request is sent again after *seconds*; *reason* says why, for a person."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class ContentChunk:
+    """A piece of the reply's text, as it arrived."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningChunk:
+    """A piece of what the model thought before it answered."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class DoneChunk:
+    """The end of a reply: all of its text, and what it took."""
+
+    content: str
+    usage: Usage
+    model: str
+    finish_reason: str | None
+    generation_id: str | None = None
+    credential_id: str | None = None
+
+
+Chunk = StartChunk | RetryChunk | ContentChunk | ReasoningChunk | DoneChunk

@@ -1,0 +1,164 @@
+"""The connection to the store's file: its mode, its pragmas, its transactions, and the border of `sqlite3`.
+
+Rollback journal and `synchronous=EXTRA`: a store must open on a read-only mount and survive a network home, and
+a command line never waits long for the difference to WAL.
+"""
+
+import contextlib
+import os
+import sqlite3
+import stat
+import threading
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from raptchat.errors import StoreBusyError, StoreError, UsageError
+
+BUSY_SECONDS = 30
+# "rapt" in ASCII; marks the file as ours (SQLite file format, offset 68).
+APPLICATION_ID = 0x72617074
+
+Parameters = Sequence[object] | Mapping[str, object]
+
+
+class Connection:
+    """One open file; writes are transactions that begin with `BEGIN IMMEDIATE`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _make_file(path)
+        _check_file(path)
+        self._lock = threading.RLock()
+        with self._errors():
+            self.raw = sqlite3.connect(
+                # mode=rw: SQLite never makes the file, which would be readable by others.
+                f"file:{quote(str(path))}?mode=rw",
+                uri=True,
+                timeout=BUSY_SECONDS,
+                isolation_level=None,
+                # The lock below is what keeps threads apart.
+                check_same_thread=False,
+            )
+            self.raw.row_factory = sqlite3.Row
+        # Also when nobody says `close`, such as a service made for one call.
+        self.close = weakref.finalize(self, self.raw.close)
+        try:
+            for pragma in ("synchronous=EXTRA", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
+                self.execute(f"PRAGMA {pragma}")
+        except BaseException:
+            self.close()
+            raise
+
+    def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
+        """Run one statement; `StoreError` when the file does not let it."""
+        with self._lock, self._errors():
+            return self.raw.execute(sql, parameters)
+
+    def row(self, sql: str, parameters: Parameters = ()) -> dict[str, Any] | None:
+        """The first row, if there is one."""
+        with self._lock, self._errors():
+            row = self.raw.execute(sql, parameters).fetchone()
+        return _named(row) if row is not None else None
+
+    def rows(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
+        """All rows."""
+        with self._lock, self._errors():
+            return [_named(row) for row in self.raw.execute(sql, parameters)]
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[None]:
+        """A transaction that may write; one inside another is part of it."""
+        # Never a plain BEGIN: a transaction that reads first and writes later fails at once when another
+        # process wrote in between, whatever the busy timeout.
+        with self._transaction("BEGIN IMMEDIATE"):
+            yield
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A transaction that only reads: what is read in it is of one moment."""
+        with self._transaction("BEGIN"):
+            yield
+
+    @contextlib.contextmanager
+    def _transaction(self, begin: str) -> Iterator[None]:
+        with self._lock:
+            if self.raw.in_transaction:
+                yield
+                return
+            try:
+                self.execute(begin)
+                yield
+                self.execute("COMMIT")
+            except BaseException:
+                # Without effect where a full disk has ended the transaction already; where the disk fails here
+                # too, the journal undoes it when the store is next opened.
+                with contextlib.suppress(sqlite3.Error):
+                    self.raw.rollback()
+                raise
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise translated(error, self.path) from error
+        except UnicodeDecodeError:  # SQLite's message about a damaged table quotes it
+            raise _damaged(self.path) from None
+        except UnicodeEncodeError:
+            raise UsageError("a text that is not valid UTF-8 cannot be stored") from None
+
+
+def translated(error: sqlite3.Error, path: Path) -> StoreError:
+    """What a `sqlite3` error means to a user."""
+    name = getattr(error, "sqlite_errorname", "")
+    store = f"the store `{path}`"
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return StoreBusyError(f"{store} was held by another process for {BUSY_SECONDS} seconds", hint="try again")
+    if name.startswith("SQLITE_FULL"):
+        return StoreError(f"{store} cannot be written: the disk is full", hint="make room and try again")
+    if name.startswith("SQLITE_READONLY"):
+        return StoreError(f"{store} cannot be written: it is read-only")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        return _damaged(path)
+    return StoreError(f"{store} failed: {error}")
+
+
+def _named(row: sqlite3.Row) -> dict[str, Any]:
+    # Columns are called as in the schema, where a flipped bit can change the case of a letter unnoticed.
+    return {name.lower(): row[name] for name in row.keys()}  # noqa: SIM118 - iterating over it gives the values
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(
+        f"the store `{path}` is damaged, or no store of raptchat",
+        hint="restore a backup; the file was not touched",
+    )
+
+
+def _make_file(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        os.close(os.open(path, flags, 0o600))
+    except FileExistsError:
+        return
+    except OSError as error:
+        if path.exists():  # a read-only folder or mount; the store in it can be read
+            return
+        raise StoreError(f"the store `{path}` cannot be made: {error.strerror}") from None
+
+
+def _check_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise StoreError(f"the store `{path}` cannot be opened: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"the store `{path}` is not a file")
+    if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise StoreError(f"others can write the store `{path}`", hint=f"chmod 600 '{path}'")
+    if status.st_uid not in {os.geteuid(), 0} and os.geteuid() != 0:
+        raise StoreError(f"the store `{path}` belongs to another user")

@@ -1,0 +1,110 @@
+"""Groups, and the folders that are bound to them."""
+
+import unicodedata
+import uuid
+from pathlib import Path
+from typing import Any
+
+from raptchat.clock import utc_now
+from raptchat.records import Group
+from raptchat.store.connection import Connection
+from raptchat.store.rows import record
+
+COLUMNS = "id, name, description, model, system_prompt, provider, created_at, updated_at"
+
+
+def name_key(name: str) -> str:
+    """*name* as names are compared: NFC, without regard to case (Unicode 15, section 3.13)."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", name).casefold())
+
+
+class Groups:
+    """Who pays."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def add(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        model: str | None = None,
+        system_prompt: str | None = None,
+        provider: str | None = None,
+    ) -> Group:
+        """A new group called *name*, which no other group is."""
+        now = utc_now()
+        group = Group(str(uuid.uuid4()), name, description, model, system_prompt, provider, now, now)
+        self._db.execute(
+            f"INSERT INTO groups (name_key, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (name_key(name), group.id, name, description, model, system_prompt, provider, now, now),
+        )
+        return group
+
+    def get(self, group_id: str) -> Group | None:
+        """The group with this id."""
+        return self._one("id = ?", group_id)
+
+    def named(self, name: str) -> Group | None:
+        """The group with this name, in any case."""
+        return self._one("name_key = ?", name_key(name))
+
+    def with_prefix(self, prefix: str) -> list[Group]:
+        """The groups whose id begins with *prefix*."""
+        rows = self._db.rows(
+            f"SELECT {COLUMNS} FROM groups WHERE id >= ? AND id < ? ORDER BY name_key LIMIT 10",
+            (prefix, prefix + "\U0010ffff"),
+        )
+        return [record(Group, row) for row in rows]
+
+    def all(self) -> list[Group]:
+        """Every group, by name."""
+        return [record(Group, row) for row in self._db.rows(f"SELECT {COLUMNS} FROM groups ORDER BY name_key")]
+
+    def set(self, group_id: str, **values: str | None) -> None:
+        """Change columns of a group; a new name comes with its key."""
+        changes: dict[str, Any] = {**values, "updated_at": utc_now()}
+        if name := changes.get("name"):
+            changes["name_key"] = name_key(name)
+        assignments = ", ".join(f"{column} = :{column}" for column in changes)
+        self._db.execute(f"UPDATE groups SET {assignments} WHERE id = :id", {**changes, "id": group_id})
+
+    def remove(self, group_id: str) -> None:
+        """Take a group away with its credentials, sessions and bindings; its usage stays in the ledger."""
+        self._db.execute("DELETE FROM groups WHERE id = ?", (group_id,))
+
+    def bind(self, folder: Path, group_id: str) -> None:
+        """Tie *folder*, and all below it, to a group."""
+        self._db.execute(
+            "INSERT INTO bindings (folder, group_id, created_at) VALUES (?, ?, ?)"
+            " ON CONFLICT (folder) DO UPDATE SET group_id = excluded.group_id, created_at = excluded.created_at",
+            (str(folder), group_id, utc_now()),
+        )
+
+    def unbind(self, folder: Path) -> bool:
+        """Untie *folder*; whether it was tied."""
+        return self._db.execute("DELETE FROM bindings WHERE folder = ?", (str(folder),)).rowcount > 0
+
+    def bound_to(self, folder: Path) -> tuple[Path, Group] | None:
+        """The nearest folder at or above *folder* that is tied to a group, and the group."""
+        for candidate in (folder, *folder.parents):
+            if not _is_utf8(candidate):
+                continue  # SQLite cannot hold its name, so it was never tied
+            row = self._db.row("SELECT group_id FROM bindings WHERE folder = ?", (str(candidate),))
+            if row is not None:
+                group = self.get(row["group_id"])
+                return (candidate, group) if group else None
+        return None
+
+    def _one(self, where: str, value: str) -> Group | None:
+        row = self._db.row(f"SELECT {COLUMNS} FROM groups WHERE {where}", (value,))
+        return record(Group, row) if row else None
+
+
+def _is_utf8(folder: Path) -> bool:
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,118 @@
+"""Usage and events: the two tables that only grow."""
+
+from collections.abc import Sequence
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Any, Literal
+
+from raptchat.clock import utc_now
+from raptchat.errors import StoreError
+from raptchat.records import Booking, UsageRow
+from raptchat.store.connection import Connection
+from raptchat.store.rows import record
+
+NANO = Decimal(10) ** 9
+# A million dollars: no request costs that, and a sum of such rows must not overflow SQLite's integers.
+_MOST_DOLLARS = 10**6
+
+By = Literal["group", "model", "day", "session", "credential"]
+_KEYS: dict[By, str] = {
+    # A removed group is still called what it was called when it paid.
+    "group": "coalesce((SELECT name FROM groups WHERE groups.id = ai_usage.group_id), group_name)",
+    "model": "model",
+    "day": "substr(created_at, 1, 10)",
+    "session": "session_id",
+    "credential": "credential_id",
+}
+BY: tuple[By, ...] = tuple(_KEYS)
+_SUMMED = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
+
+
+class Ledger:
+    """What was used, by whom, and what was done to which credential."""
+
+    def __init__(self, db: Connection) -> None:
+        self._db = db
+
+    def book(self, booking: Booking) -> None:
+        """Write one request into the ledger."""
+        usage = booking.usage
+        self._db.execute(
+            "INSERT INTO ai_usage (group_id, group_name, session_id, credential_id, provider, model, os_user,"
+            " generation_id, finish_reason, input_tokens, output_tokens, cached_tokens, reasoning_tokens,"
+            " cost_nano_usd, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                booking.group_id,
+                booking.group_name,
+                booking.session_id,
+                booking.credential_id,
+                booking.provider,
+                booking.model,
+                booking.os_user,
+                booking.generation_id,
+                booking.finish_reason,
+                usage.input_tokens,
+                usage.output_tokens,
+                usage.cached_tokens,
+                usage.reasoning_tokens,
+                nano_dollars(usage.cost),
+                booking.created_at or utc_now(),
+            ),
+        )
+
+    def report(
+        self,
+        by: Sequence[By],
+        *,
+        group_id: str | None = None,
+        session_id: str | None = None,
+        since: str = "",
+        until: str = "\U0010ffff",
+    ) -> list[UsageRow]:
+        """Sums for each combination of *by*, in its order; times are from *since* on and before *until*."""
+        keys = [f"{_KEYS[name]} AS key_{name}" for name in by]
+        sums = [f"sum({column}) AS {column}" for column in _SUMMED]
+        order = ", ".join(f"key_{name}" for name in by) or "NULL"
+        rows = self._db.rows(
+            f"SELECT {', '.join([*keys, *sums])}, count(*) AS requests, sum(cost_nano_usd) AS cost_nano_usd,"
+            " count(*) - count(total_tokens) AS unknown_tokens,"
+            " count(*) - count(cost_nano_usd) AS unknown_costs"
+            " FROM ai_usage WHERE (:group_id IS NULL OR group_id = :group_id)"
+            " AND (:session_id IS NULL OR session_id = :session_id)"
+            " AND created_at >= :since AND created_at < :until"
+            f" GROUP BY {order} ORDER BY {order}",
+            {"group_id": group_id, "session_id": session_id, "since": since, "until": until},
+        )
+        return [_usage_row(by, row) for row in rows]
+
+    def note(
+        self,
+        action: str,
+        *,
+        command: str,
+        os_user: str,
+        host: str,
+        group_id: str | None = None,
+        group_name: str | None = None,
+        credential_id: str | None = None,
+    ) -> None:
+        """Write down what was done to which credential; never a secret."""
+        self._db.execute(
+            "INSERT INTO events (created_at, action, command, os_user, host, group_id, group_name, credential_id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (utc_now(), action, command, os_user, host, group_id, group_name, credential_id),
+        )
+
+
+def nano_dollars(cost: Decimal | None) -> int | None:
+    """*cost* in US dollars as whole nano-dollars; `None` for what is not a sum of money."""
+    if cost is None or not cost.is_finite() or not 0 <= cost <= _MOST_DOLLARS:
+        return None
+    return int((cost * NANO).to_integral_value(ROUND_HALF_EVEN))
+
+
+def _usage_row(by: Sequence[By], row: dict[str, Any]) -> UsageRow:
+    keys = {name: row.pop(f"key_{name}") for name in by}
+    cost = row.pop("cost_nano_usd")
+    if not all(key is None or isinstance(key, str) for key in keys.values()) or isinstance(cost, float):
+        raise StoreError("the store is damaged: a line of the ledger is of another type")
+    return record(UsageRow, {**row, "keys": keys, "cost": None if cost is None else Decimal(cost) / NANO})

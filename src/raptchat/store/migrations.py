@@ -1,0 +1,219 @@
+"""The schema's history, oldest first; it only ever grows at the end.
+
+`PRAGMA user_version` counts the steps that ran. A step and its number land in one transaction or not at all, and
+the number is read again inside it: of many first starts at once, one makes the tables.
+"""
+
+import os
+import sqlite3
+import uuid
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raptchat.clock import utc_now
+from raptchat.errors import StoreError
+from raptchat.store.connection import APPLICATION_ID, Connection, translated
+
+if TYPE_CHECKING:
+    from sqlite_utils import Database
+
+Step = Callable[["Database"], None]
+
+
+def create_first_tables(db: "Database") -> None:
+    """The tables of the first release."""
+    db.table("store").create({"id": str, "created_at": str}, pk="id", not_null=["created_at"], strict=True)
+    db.table("store").insert({"id": str(uuid.uuid4()), "created_at": utc_now()})
+    db.execute("""
+        CREATE TABLE groups (
+            id TEXT PRIMARY KEY,
+            name TEXT NOT NULL,
+            name_key TEXT NOT NULL UNIQUE, -- the name as it is compared: NFC, without case
+            description TEXT,
+            model TEXT,
+            system_prompt TEXT,
+            provider TEXT,
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL
+        ) STRICT""")
+    db.execute("""
+        CREATE TABLE ai_credentials (
+            id TEXT PRIMARY KEY,
+            group_id TEXT NOT NULL REFERENCES groups(id) ON DELETE CASCADE,
+            provider TEXT NOT NULL,
+            encrypted_key BLOB NOT NULL,
+            nonce BLOB NOT NULL,
+            key_id TEXT NOT NULL REFERENCES vault_keys(id),
+            key_hint TEXT NOT NULL,
+            key_fingerprint TEXT NOT NULL,
+            label TEXT,
+            base_url TEXT,
+            endpoint TEXT NOT NULL, -- the origin the key is sealed for, with or without a base_url
+            is_active INTEGER NOT NULL CHECK (is_active IN (0, 1)),
+            created_at TEXT NOT NULL,
+            updated_at TEXT NOT NULL,
+            last_used_at TEXT,
+            created_by TEXT NOT NULL
+        ) STRICT""")
+    db.execute("""
+        CREATE UNIQUE INDEX ai_credentials_one_active
+        ON ai_credentials (group_id, provider) WHERE is_active = 1""")
+    db.execute("CREATE INDEX ai_credentials_by_fingerprint ON ai_credentials (key_fingerprint)")
+    db.execute("CREATE INDEX ai_credentials_by_group ON ai_credentials (group_id, created_at)")
+    db.execute("""
+        CREATE TABLE sessions (
+            id TEXT PRIMARY KEY,
+            group_id TEXT NOT NULL REFERENCES groups(id) ON DELETE CASCADE,
+            title TEXT,
+            model TEXT,
+            system_prompt TEXT,
+            created_at TEXT NOT NULL,
+            last_used_at TEXT NOT NULL
+        ) STRICT""")
+    db.execute("CREATE INDEX sessions_by_use ON sessions (group_id, last_used_at)")
+    db.execute("""
+        CREATE TABLE messages (
+            id INTEGER PRIMARY KEY,
+            session_id TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE,
+            seq INTEGER NOT NULL CHECK (seq >= 1),
+            role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant')),
+            content TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('complete', 'incomplete', 'failed')),
+            model TEXT,
+            created_at TEXT NOT NULL,
+            UNIQUE (session_id, seq)
+        ) STRICT""")
+    # The ledger outlives what it counts: a removed group or session still has its bill.
+    db.execute("""
+        CREATE TABLE ai_usage (
+            id INTEGER PRIMARY KEY,
+            group_id TEXT NOT NULL,
+            group_name TEXT NOT NULL,
+            session_id TEXT,
+            credential_id TEXT NOT NULL,
+            provider TEXT NOT NULL,
+            model TEXT NOT NULL,
+            os_user TEXT NOT NULL,
+            generation_id TEXT,
+            finish_reason TEXT,
+            input_tokens INTEGER,
+            output_tokens INTEGER,
+            total_tokens INTEGER GENERATED ALWAYS AS (input_tokens + output_tokens) STORED,
+            cached_tokens INTEGER,
+            reasoning_tokens INTEGER,
+            cost_nano_usd INTEGER,
+            created_at TEXT NOT NULL
+        ) STRICT""")
+    db.execute("CREATE INDEX ai_usage_by_group ON ai_usage (group_id, created_at)")
+    db.execute("CREATE INDEX ai_usage_by_time ON ai_usage (created_at)")
+    db.execute("CREATE INDEX ai_usage_by_session ON ai_usage (session_id)")
+    db.execute("""
+        CREATE TABLE events (
+            id INTEGER PRIMARY KEY,
+            created_at TEXT NOT NULL,
+            action TEXT NOT NULL,
+            command TEXT NOT NULL,
+            os_user TEXT NOT NULL,
+            host TEXT NOT NULL,
+            group_id TEXT,
+            group_name TEXT,
+            credential_id TEXT
+        ) STRICT""")
+    for change in ("UPDATE", "DELETE"):
+        db.execute(f"""
+            CREATE TRIGGER events_refuse_{change.lower()} BEFORE {change} ON events
+            BEGIN SELECT RAISE(ABORT, 'events only grow'); END""")
+    db.execute("""
+        CREATE TABLE bindings (
+            folder TEXT PRIMARY KEY,
+            group_id TEXT NOT NULL REFERENCES groups(id) ON DELETE CASCADE,
+            created_at TEXT NOT NULL
+        ) STRICT""")
+    db.execute("""
+        CREATE TABLE vault_keys (
+            id TEXT PRIMARY KEY,
+            check_value BLOB NOT NULL,
+            slots_mac BLOB NOT NULL,
+            created_at TEXT NOT NULL
+        ) STRICT""")
+    db.execute("""
+        CREATE TABLE vault_slots (
+            id TEXT PRIMARY KEY,
+            kind TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('pending', 'active', 'dying')),
+            key_id TEXT REFERENCES vault_keys(id),
+            public_key BLOB,
+            wrapped_key BLOB,
+            params TEXT NOT NULL,
+            created_at TEXT NOT NULL,
+            CHECK (state = 'pending' OR (key_id NOTNULL AND public_key NOTNULL AND wrapped_key NOTNULL))
+        ) STRICT""")
+
+
+STEPS: list[Step] = [create_first_tables]
+
+
+def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
+    """Bring the store up to date; `StoreError` for a newer one and for a file that is not ours, untouched."""
+    version = _version(connection, steps)
+    if version == len(steps):
+        return
+    if version > 0:
+        _back_up(connection, version)
+    # Loading sqlite-utils takes longer than all else a command does; only a pending step pays for it.
+    from sqlite_utils import Database
+
+    # No plugins: no foreign code on a connection that sees sealed keys.
+    db = Database(connection.raw, execute_plugins=False)
+    for number, step in enumerate(steps, start=1):
+        with connection.write():
+            if _version(connection, steps) >= number:
+                continue
+            try:
+                step(db)
+            except sqlite3.Error as error:
+                raise translated(error, connection.path) from error
+            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _version(connection: Connection, steps: Sequence[Step]) -> int:
+    with connection.snapshot():
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application != APPLICATION_ID and (tables or version or application):
+        raise StoreError(
+            f"`{connection.path}` is a database, but no store of raptchat", hint="name another with --store"
+        )
+    if version > len(steps):
+        raise StoreError(
+            f"the store `{connection.path}` was made by a newer raptchat (its version {version}, "
+            f"known here: {len(steps)})",
+            hint="upgrade raptchat; the file was not touched",
+        )
+    return int(version)
+
+
+def _back_up(connection: Connection, version: int) -> Path:
+    """Copy the store beside itself before its tables change, readable by its owner only."""
+    backup = connection.path.with_name(f"{connection.path.name}.v{version}.bak")
+    beside = backup.with_name(f"{backup.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+        with closing(sqlite3.connect(beside)) as copy:
+            connection.raw.backup(copy)
+            (copied,) = copy.execute("PRAGMA user_version").fetchone()
+        if copied == version:
+            beside.replace(backup)
+        else:  # another process backed up the same version, and has upgraded the store since
+            beside.unlink()
+    except (OSError, sqlite3.Error) as error:
+        beside.unlink(missing_ok=True)
+        raise StoreError(
+            f"the store cannot be backed up to `{backup}` before its upgrade: {error}",
+            hint="make room beside it and try again; the store was not touched",
+        ) from None
+    return backup

@@ -1,0 +1,82 @@
+"""What the tests share: a home of their own, the real app, the demo gateway, a real Secret Service."""
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from secret_service import (  # noqa: F401 - fixtures
+    fresh_secret_service,
+    secret_service,
+    shared_daemon,
+)
+
+from raptchat.config import Settings
+from raptchat.demo import DemoGateway
+from raptchat.factory import Factory
+
+# Whatever of this is set where the tests run must not reach them.
+OUTSIDE = (
+    "AI_GATEWAY_URL",
+    "AI_DEFAULT_MODEL",
+    "AI_REQUEST_TIMEOUT_MS",
+    "AI_MAX_RETRIES",
+    "RAPTCHAT_GROUP",
+    "RAPTCHAT_DEBUG",
+    "RAPTCHAT_MASTER_KEY_FILE",
+    "RAPTCHAT_PASSPHRASE_FILE",
+    "OPENROUTER_API_KEY",
+    "OPENAI_API_KEY",
+    "PYTHON_KEYRING_BACKEND",
+    "NO_COLOR",
+    "FORCE_COLOR",
+    "COLUMNS",
+    "LINES",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "ALL_PROXY",
+)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home of its own for every test; nothing of the real one is read or written."""
+    for name in OUTSIDE:
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    # No keyring of the person who runs the tests: a test that wants one asks for `secret_service`.
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", f"unix:path={tmp_path}/no-bus")
+    folder = tmp_path / "home"
+    monkeypatch.setenv("RAPTCHAT_HOME", str(folder))
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
+@pytest.fixture
+def gateway(monkeypatch: pytest.MonkeyPatch) -> Iterator[DemoGateway]:
+    """The demo gateway, where requests go."""
+    with DemoGateway() as running:
+        monkeypatch.setenv("AI_GATEWAY_URL", running.url)
+        yield running
+
+
+@pytest.fixture
+def factory(home: Path) -> Iterator[Factory]:
+    """A real store with a vault in a key file."""
+    with Factory(Settings.load()) as opened:
+        opened.vault.init("file", path=home / "master.key")
+        yield opened
+
+
+def rows(home: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+    """What a statement finds in the store's file, read without raptchat."""
+    with closing(sqlite3.connect(home / "raptchat.db")) as db:
+        return db.execute(sql, parameters).fetchall()
+
+
+def environment(**changes: str) -> dict[str, str]:
+    """The environment for a process of its own."""
+    return {**os.environ, **changes}

@@ -1,0 +1,615 @@
+"""One message and its reply: what is sent, what is kept, and what is booked, however it ends."""
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import rows
+
+from raptchat import (
+    AiNotConfiguredError,
+    AuthenticationFailedError,
+    ChatService,
+    ContentChunk,
+    CredentialService,
+    DoneChunk,
+    Factory,
+    GatewayError,
+    IncompleteReplyError,
+    RetryChunk,
+    SessionNotFoundError,
+    StoreError,
+    UsageError,
+)
+from raptchat.config import Settings
+from raptchat.demo import DEMO_KEY, Answer, DemoGateway
+from raptchat.errors import (
+    ContentRefusedError,
+    GatewayTimeoutError,
+    InsufficientCreditError,
+    InvalidResponseError,
+    ModelNotAvailableError,
+    RaptchatError,
+    RateLimitedError,
+)
+from raptchat.records import Chunk, Group, Message, Session
+
+BEGINNING = "The beginning of a reply"
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """A group with a key and a session, and the gateway that its requests go to."""
+
+    factory: Factory
+    service: ChatService
+    group: Group
+    credential_id: str
+    session: Session
+    gateway: DemoGateway
+    home: Path
+
+    def send(self, text: str = "hello", **arguments: Any) -> "tuple[str, DoneChunk | None, RaptchatError | None]":
+        """The text that was shown, and how it ended."""
+        shown, done, error = "", None, None
+        try:
+            for chunk in self.service.send_message(self.session.id, text, **arguments):
+                if isinstance(chunk, ContentChunk):
+                    shown += chunk.text
+                if isinstance(chunk, DoneChunk):
+                    done = chunk
+        except RaptchatError as raised:
+            error = raised
+        return shown, done, error
+
+    def messages(self) -> list[tuple[Any, ...]]:
+        return rows(self.home, "SELECT role, content, state FROM messages ORDER BY seq")
+
+    def usage(self, columns: str = "*") -> list[tuple[Any, ...]]:
+        return rows(self.home, f"SELECT {columns} FROM ai_usage")  # noqa: S608
+
+    def last_used(self) -> str | None:
+        [(when,)] = rows(self.home, "SELECT last_used_at FROM ai_credentials")
+        return None if when is None else str(when)
+
+    def sent(self) -> list[tuple[str, str]]:
+        """The messages of the last request."""
+        return [(one["role"], one["content"]) for one in self.gateway.requests[-1].body["messages"]]
+
+
+@pytest.fixture
+def desk(gateway: DemoGateway, home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Desk]:
+    monkeypatch.setenv("AI_MAX_RETRIES", "0")
+    monkeypatch.setenv("AI_DEFAULT_MODEL", "demo/echo")
+    with Factory(Settings.load()) as factory:
+        factory.vault.init("file", path=home / "master.key")
+        with factory.store.write():
+            group = factory.store.groups.add("biology")
+        credential = CredentialService(factory).create(group.id, DEMO_KEY)
+        service = ChatService(factory)
+        session = service.create_session(group.id)
+        yield Desk(factory, service, group, credential.id, session, gateway, home)
+
+
+def until(true: Callable[[], bool]) -> None:
+    """Wait for another thread, ten seconds at most."""
+    deadline = time.monotonic() + 10
+    while not true():
+        assert time.monotonic() < deadline, "it never came"
+        time.sleep(0.01)
+
+
+def test_a_message_and_its_reply_are_stored_and_booked(desk: Desk) -> None:
+    shown, done, error = desk.send("What is osmosis?")
+
+    assert error is None
+    assert shown == "What is osmosis?"
+    assert done is not None
+    assert done.content == shown
+    assert (done.model, done.finish_reason, done.credential_id) == ("demo/echo", "stop", desk.credential_id)
+    assert desk.messages() == [
+        ("user", "What is osmosis?", "complete"),
+        ("assistant", "What is osmosis?", "complete"),
+    ]
+    [usage] = desk.usage(
+        "group_id, group_name, session_id, credential_id, provider, model, os_user, generation_id, finish_reason,"
+        " input_tokens, output_tokens, total_tokens, cached_tokens, reasoning_tokens, cost_nano_usd"
+    )
+    assert usage == (
+        *(desk.group.id, "biology", desk.session.id, desk.credential_id, "openrouter", "demo/echo"),
+        *(desk.factory.caller.os_user, "gen-demo", "stop", 3, 3, 6, 0, 0, 18_000),
+    )
+    assert desk.last_used()
+    assert desk.gateway.requests[-1].api_key == DEMO_KEY
+
+
+def test_nothing_is_done_before_the_first_chunk_is_asked_for(desk: Desk) -> None:
+    desk.service.send_message(desk.session.id, "hello").close()
+
+    assert desk.gateway.requests == []
+    assert desk.messages() == []
+
+
+def test_the_users_message_is_stored_before_the_request_is_sent(desk: Desk) -> None:
+    seen: list[list[tuple[Any, ...]]] = []
+
+    def body() -> Iterator[bytes]:
+        seen.append(desk.messages())
+        yield b'data: {"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+    desk.gateway.answer(Answer(body=body()))
+    desk.send("stored first?")
+
+    assert seen == [[("user", "stored first?", "complete")]]
+
+
+def test_the_reply_is_stored_as_it_arrives(desk: Desk) -> None:
+    stream = desk.service.send_message(desk.session.id, "hello", model="demo/slow")
+    with closing(stream):
+        first = next(chunk for chunk in stream if isinstance(chunk, ContentChunk))
+
+        assert desk.messages()[1:] == [("assistant", first.text, "incomplete")]
+        assert desk.usage() == []
+        assert desk.last_used() is None
+
+
+def test_what_arrived_is_stored_also_while_nothing_more_comes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raptchat.chat.AUTOSAVE_SECONDS", 0.02)
+    kept: list[bool] = []
+
+    def watch() -> None:
+        until(lambda: desk.messages()[1:] == [("assistant", BEGINNING, "incomplete")])
+        kept.append(True)
+        desk.gateway.stop()
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    shown, _, error = desk.send(model="demo/stall")
+    watcher.join()
+
+    assert kept
+    assert shown == BEGINNING
+    assert isinstance(error, IncompleteReplyError)
+
+
+def test_an_autosave_that_fails_ends_quietly_and_the_last_save_says_why(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raptchat.chat.AUTOSAVE_SECONDS", 0.01)
+    stream = desk.service.send_message(desk.session.id, "one two three four", model="demo/slow")
+    shown = [next(chunk for chunk in stream if isinstance(chunk, ContentChunk))]
+    desk.factory.store._connection.execute("PRAGMA query_only = ON")
+
+    with pytest.raises(StoreError, match="read-only"):
+        shown.extend(chunk for chunk in stream if isinstance(chunk, ContentChunk))
+
+    assert "".join(chunk.text for chunk in shown) == "One word after the other"
+    assert [thread.name for thread in threading.enumerate() if thread.name == "autosave"] == []
+
+
+@pytest.mark.parametrize("model", ["demo/reply", "demo/echo", "demo/bytes", "demo/length", "demo/reasoning"])
+def test_a_reply_that_ended_well_counts_as_a_use_of_the_key(desk: Desk, model: str) -> None:
+    shown, done, error = desk.send(model=model)
+
+    assert error is None
+    assert done is not None
+    assert done.content == shown
+    assert desk.messages() == [("user", "hello", "complete"), ("assistant", shown, "complete")]
+    assert len(desk.usage()) == 1
+    assert desk.last_used()
+    assert desk.usage("finish_reason") == [("length" if model == "demo/length" else "stop",)]
+
+
+@pytest.mark.parametrize("model", ["demo/cut", "demo/hangup", "demo/reset", "demo/error-midstream", "demo/stall"])
+def test_what_arrived_of_a_reply_that_was_cut_is_kept(desk: Desk, model: str) -> None:
+    shown, done, error = desk.send(model=model, timeout=0.5)
+
+    assert done is None
+    if shown:
+        assert isinstance(error, IncompleteReplyError)
+        assert isinstance(error.partial, DoneChunk)
+        assert error.partial.credential_id == desk.credential_id
+        assert desk.messages() == [("user", "hello", "complete"), ("assistant", shown, "incomplete")]
+        assert BEGINNING.startswith(shown)
+        assert len(desk.usage()) == 1
+    else:  # a reset may overtake what was sent before it
+        assert model == "demo/reset"
+    assert desk.last_used() is None
+
+
+def test_an_empty_reply_is_an_error_that_is_booked_and_no_use_of_the_key(desk: Desk) -> None:
+    shown, done, error = desk.send(model="demo/empty")
+
+    assert (shown, done) == ("", None)
+    assert isinstance(error, IncompleteReplyError)
+    assert str(error) == "the reply was empty (finish reason `stop`)"
+    assert desk.messages() == [("user", "hello", "complete")]
+    assert desk.usage("finish_reason, input_tokens") == [("stop", 1)]
+    assert desk.last_used() is None
+
+
+@pytest.mark.parametrize(
+    ("model", "error"),
+    [
+        ("demo/status-400", GatewayError),
+        ("demo/status-401", AuthenticationFailedError),
+        ("demo/status-402", InsufficientCreditError),
+        ("demo/status-403", ContentRefusedError),
+        ("demo/status-404", ModelNotAvailableError),
+        ("demo/status-429", RateLimitedError),
+        ("demo/status-500", GatewayError),
+        ("demo/html", InvalidResponseError),
+        ("demo/garbage", InvalidResponseError),
+        ("demo/not-http", InvalidResponseError),
+    ],
+)
+def test_a_refused_question_is_marked_costs_nothing_and_is_not_asked_again(
+    desk: Desk, model: str, error: type[RaptchatError]
+) -> None:
+    _, _, raised = desk.send("refused", model=model)
+
+    assert isinstance(raised, error)
+    assert desk.messages() == [("user", "refused", "failed")]
+    assert desk.usage() == []
+    assert desk.last_used() is None
+    desk.send("another")
+    assert desk.sent() == [("user", "another")]
+
+
+@pytest.mark.parametrize("model", ["demo/hang", "demo/keepalives"])
+def test_a_request_that_nobody_answers_in_time_is_booked_as_unknown(desk: Desk, model: str) -> None:
+    _, _, error = desk.send(model=model, timeout=0.2)
+
+    assert isinstance(error, GatewayTimeoutError)
+    assert desk.messages() == [("user", "hello", "failed")]
+    assert desk.usage("total_tokens, cost_nano_usd") == [(None, None)]
+    assert desk.last_used() is None
+
+
+def test_an_option_that_cannot_be_sent_is_refused_and_not_booked(desk: Desk) -> None:
+    _, _, error = desk.send(options={"messages": []})
+
+    assert isinstance(error, UsageError)
+    assert desk.gateway.requests == []
+    assert desk.usage() == []
+    assert desk.messages() == [("user", "hello", "failed")]
+
+
+@pytest.mark.parametrize("ending", [KeyboardInterrupt, GeneratorExit, RuntimeError])
+def test_whoever_ends_a_reply_keeps_what_had_arrived(desk: Desk, ending: type[BaseException]) -> None:
+    stream = desk.service.send_message(desk.session.id, "hello", model="demo/endless")
+    shown = ""
+    while len(shown) < 20:
+        chunk = next(stream)
+        shown += chunk.text if isinstance(chunk, ContentChunk) else ""
+
+    with pytest.raises(ending):
+        stream.throw(ending)
+
+    assert desk.messages() == [("user", "hello", "complete"), ("assistant", shown, "incomplete")]
+    assert desk.usage("model, total_tokens, cost_nano_usd") == [("demo/endless", None, None)]
+    assert desk.last_used() is None
+    assert [thread.name for thread in threading.enumerate() if thread.name == "autosave"] == []
+
+
+def test_a_request_that_was_interrupted_before_its_reply_is_booked_all_the_same(desk: Desk) -> None:
+    stream = desk.service.send_message(desk.session.id, "hello", model="demo/slow")
+    next(stream)  # the gateway began to answer
+    stream.close()
+
+    assert desk.messages() == [("user", "hello", "complete")]
+    assert len(desk.usage()) == 1
+
+
+def test_a_conversation_goes_on_after_a_cut_reply(desk: Desk) -> None:
+    desk.send("first", model="demo/cut")
+    desk.send("second")
+
+    assert desk.sent() == [("user", "first"), ("assistant", BEGINNING), ("user", "second")]
+    assert [row[0] for row in rows(desk.home, "SELECT seq FROM messages ORDER BY seq")] == [1, 2, 3, 4]
+
+
+def test_the_context_is_the_system_prompt_the_last_twenty_messages_and_the_new_one(desk: Desk) -> None:
+    session = desk.service.create_session(desk.group.id, system="Be brief.")
+    with desk.factory.store.write():
+        for number in range(25):
+            role = "assistant" if number % 2 else "user"
+            desk.factory.store.sessions.add_message(session.id, role, f"message {number}")  # type: ignore[arg-type]
+
+    list(desk.service.send_message(session.id, "the new one"))
+
+    sent = desk.sent()
+    assert sent[0] == ("system", "Be brief.")
+    assert [content for _, content in sent[1:]] == [*(f"message {n}" for n in range(5, 25)), "the new one"]
+
+
+@pytest.mark.parametrize(("limit", "sent"), [(0, ["third"]), (1, ["second", "third"])])
+def test_how_many_earlier_messages_go_along_is_a_setting(desk: Desk, limit: int, sent: list[str]) -> None:
+    desk.send("first")
+    desk.send("second")
+    (desk.home / "config.toml").write_text(f"history_messages = {limit}\n")
+
+    with Factory(Settings.load()) as factory:
+        list(ChatService(factory).send_message(desk.session.id, "third"))
+
+    assert [content for _, content in desk.sent()] == sent
+
+
+def test_the_sessions_system_prompt_wins_over_the_groups(desk: Desk) -> None:
+    with desk.factory.store.write():
+        desk.factory.store.groups.set(desk.group.id, system_prompt="Of the group.")
+    desk.send()
+    assert desk.sent()[0] == ("system", "Of the group.")
+
+    own = desk.service.create_session(desk.group.id, system="Of the session.")
+    list(desk.service.send_message(own.id, "hello"))
+    assert desk.sent()[0] == ("system", "Of the session.")
+
+
+def test_the_model_is_what_was_asked_for_or_the_sessions_the_groups_or_the_default(desk: Desk) -> None:
+    def model_of(session: Session, **arguments: str) -> object:
+        list(desk.service.send_message(session.id, "hello", **arguments))  # type: ignore[arg-type]
+        return desk.gateway.requests[-1].body["model"]
+
+    assert model_of(desk.session) == "demo/echo"
+    with desk.factory.store.write():
+        desk.factory.store.groups.set(desk.group.id, model="demo/reply")
+    assert model_of(desk.session) == "demo/reply"
+    own = desk.service.create_session(desk.group.id, model="demo/bytes")
+    assert model_of(own) == "demo/bytes"
+    assert model_of(own, model="demo/length") == "demo/length"
+    group = desk.factory.store.groups.get(desk.group.id)
+    assert group is not None
+    assert desk.service.model_for(group, None) == "demo/reply"
+    assert desk.service.model_for(group, own) == "demo/bytes"
+    assert desk.service.model_for(group, own, "x/y") == "x/y"
+
+
+def test_options_are_sent_and_a_session_has_its_id_at_the_gateway(desk: Desk) -> None:
+    desk.send(options={"temperature": 0.5})
+
+    body = desk.gateway.requests[-1].body
+    assert body["temperature"] == 0.5
+    assert body["session_id"] == desk.session.id
+
+
+def test_a_wait_for_another_attempt_is_told_and_the_reply_is_booked_once(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AI_MAX_RETRIES", "1")
+    with Factory(Settings.load()) as factory:
+        chunks = list(ChatService(factory).send_message(desk.session.id, "hello", model="demo/flaky-1"))
+
+    assert isinstance(chunks[0], RetryChunk)
+    assert isinstance(chunks[-1], DoneChunk)
+    assert len(desk.usage()) == 1
+    assert len(desk.gateway.requests) == 2
+
+
+def test_a_group_without_a_key_leaves_no_trace(desk: Desk) -> None:
+    with desk.factory.store.write():
+        other = desk.factory.store.groups.add("history")
+    session = desk.service.create_session(other.id)
+
+    with pytest.raises(AiNotConfiguredError):
+        next(desk.service.send_message(session.id, "hello"))
+
+    assert desk.messages() == desk.usage() == []
+    assert desk.gateway.requests == []
+
+
+def test_a_session_is_paid_by_its_own_group(desk: Desk) -> None:
+    with desk.factory.store.write():
+        other = desk.factory.store.groups.add("history")
+    theirs = CredentialService(desk.factory).create(other.id, DEMO_KEY + "-history")
+    session = desk.service.create_session(other.id)
+
+    list(desk.service.send_message(session.id, "hello"))
+
+    assert desk.gateway.requests[-1].api_key == DEMO_KEY + "-history"
+    assert desk.usage("group_id, credential_id, session_id") == [(other.id, theirs.id, session.id)]
+    assert rows(desk.home, "SELECT group_id FROM ai_credentials WHERE last_used_at NOTNULL") == [(other.id,)]
+
+
+def test_an_unknown_session_is_an_error(desk: Desk) -> None:
+    with pytest.raises(SessionNotFoundError, match="there is no session `no such thing`"):
+        next(desk.service.send_message("no such thing", "hello"))
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("", "empty"), (" \n\t", "empty"), ("a\0b", "NUL character at position 1"), ("ab\udcff", "position 2")],
+)
+def test_a_prompt_that_cannot_be_sent_is_refused_and_not_stored(desk: Desk, text: str, problem: str) -> None:
+    _, _, error = desk.send(text)
+
+    assert isinstance(error, UsageError)
+    assert problem in str(error)
+    assert desk.messages() == []
+    assert desk.gateway.requests == []
+
+
+@pytest.mark.parametrize(
+    ("text", "title"),
+    [
+        ("  What is\n osmosis? ", "What is osmosis?"),
+        ("x" * 60, "x" * 60),
+        ("word " * 30, ("word " * 12).rstrip()[:59].rstrip() + "…"),
+    ],
+)
+def test_a_session_is_called_after_its_first_message(desk: Desk, text: str, title: str) -> None:
+    desk.send(text)
+    desk.send("second")
+
+    assert rows(desk.home, "SELECT title FROM sessions") == [(title,)]
+
+
+def test_ten_megabytes_go_there_and_back(desk: Desk) -> None:
+    text = "0123456789abcde\n" * (10 * 2**20 // 16)
+
+    done = desk.send(text, model="demo/length")[1]
+
+    assert done is not None
+    assert desk.messages()[0] == ("user", text, "complete")
+
+
+def fail_on(home: Path, table: str, condition: str = "") -> None:
+    """Make every further row of a table an error, as a disk that fails does."""
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute(
+            f"CREATE TRIGGER broken BEFORE INSERT ON {table} {condition} BEGIN SELECT RAISE(ABORT, 'no more'); END"
+        )
+
+
+def test_a_reply_that_cannot_be_stored_was_shown_and_the_error_says_so(desk: Desk) -> None:
+    fail_on(desk.home, "ai_usage")
+
+    shown, done, error = desk.send("shown all the same")
+
+    assert shown == "shown all the same"
+    assert done is None
+    assert type(error) is StoreError
+    assert error.exit_code == 74
+    assert desk.messages()[1][2] == "incomplete"
+    assert desk.last_used() is None
+
+
+def test_a_reply_of_which_not_even_the_beginning_can_be_stored_is_shown(desk: Desk) -> None:
+    fail_on(desk.home, "messages", "WHEN new.role = 'assistant'")
+
+    shown, done, error = desk.send("shown all the same")
+
+    assert (shown, done) == ("shown all the same", None)
+    assert type(error) is StoreError
+    assert desk.messages() == [("user", "shown all the same", "complete")]
+
+
+def test_a_disk_that_fills_up_under_a_reply_is_an_error_and_the_store_still_opens(desk: Desk) -> None:
+    text = "word " * 20_000
+    stream = desk.service.send_message(desk.session.id, text)
+    shown = [next(chunk for chunk in stream if isinstance(chunk, ContentChunk)).text]
+    connection = desk.factory.store._connection
+    [(pages,)] = connection.execute("PRAGMA page_count").fetchall()
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    with pytest.raises(StoreError, match="the disk is full"):
+        shown.extend(chunk.text for chunk in stream if isinstance(chunk, ContentChunk))
+
+    # In one piece of the stream or in several: all of it was yielded before the error.
+    assert "".join(shown) == text
+    assert desk.messages()[0] == ("user", text, "complete")
+    assert desk.messages()[1] == ("assistant", shown[0], "incomplete")
+    connection.execute(f"PRAGMA max_page_count = {pages * 100}")
+    assert desk.send("again")[2] is None
+
+
+def test_a_message_that_cannot_be_stored_is_not_sent(desk: Desk) -> None:
+    fail_on(desk.home, "messages")
+
+    assert type(desk.send()[2]) is StoreError
+    assert desk.gateway.requests == []
+
+
+def test_a_key_that_is_deleted_while_its_reply_comes_does_not_lose_the_reply(desk: Desk) -> None:
+    stream = desk.service.send_message(desk.session.id, "one two three")
+    first = next(chunk for chunk in stream if isinstance(chunk, ContentChunk))
+    with Factory(Settings.load()) as other:
+        CredentialService(other).delete(desk.credential_id)
+
+    rest = list(stream)
+
+    assert isinstance(rest[-1], DoneChunk)
+    assert first.text.startswith("one")
+    assert desk.messages()[1] == ("assistant", "one two three", "complete")
+    assert len(desk.usage()) == 1
+
+
+@pytest.mark.parametrize("what", ["session", "group"])
+def test_a_reply_to_what_is_removed_meanwhile_is_still_booked(desk: Desk, what: str) -> None:
+    stream = desk.service.send_message(desk.session.id, "one two three")
+    next(chunk for chunk in stream if isinstance(chunk, ContentChunk))
+    with Factory(Settings.load()) as other, other.store.write():
+        if what == "session":
+            other.store.sessions.remove(desk.session.id)
+        else:
+            other.store.groups.remove(desk.group.id)
+
+    assert isinstance(list(stream)[-1], DoneChunk)
+    assert desk.messages() == []
+    assert desk.usage("group_name, total_tokens") == [("biology", 6)]
+
+
+def private(desk: Desk, messages: list[Message], **arguments: Any) -> list[Chunk]:
+    return list(desk.service.send_private(desk.group.id, messages, **arguments))
+
+
+def test_of_a_private_message_nothing_but_the_usage_is_stored(desk: Desk) -> None:
+    chunks = private(desk, [Message("user", "a private matter")], system="In private.")
+
+    assert isinstance(chunks[-1], DoneChunk)
+    assert chunks[-1].content == "a private matter"
+    assert desk.sent() == [("system", "In private."), ("user", "a private matter")]
+    assert "session_id" not in desk.gateway.requests[-1].body
+    assert desk.messages() == []
+    assert desk.usage("session_id, total_tokens") == [(None, 8)]
+    assert desk.last_used()
+    desk.factory.close()
+    data = b"".join(path.read_bytes() for path in desk.home.iterdir())
+    assert b"private matter" not in data
+    assert b"In private" not in data
+
+
+@pytest.mark.parametrize(
+    ("model", "usage"), [("demo/cut", 1), ("demo/empty", 1), ("demo/status-401", 0), ("demo/status-402", 0)]
+)
+def test_a_private_message_that_fails_is_booked_as_any_other(desk: Desk, model: str, usage: int) -> None:
+    with pytest.raises(RaptchatError):
+        private(desk, [Message("user", "hello")], model=model)
+
+    assert len(desk.usage()) == usage
+    assert desk.messages() == []
+    assert desk.last_used() is None
+
+
+def test_a_usage_that_makes_no_sense_is_unknown_and_not_an_error(desk: Desk) -> None:
+    usage = {"prompt_tokens": 10**30, "completion_tokens": -1, "cost": 1e300}
+    events = [
+        {"choices": [{"delta": {"content": "hi"}, "finish_reason": "stop"}]},
+        {"choices": [], "usage": usage},
+    ]
+    body = [b"data: " + json.dumps(event).encode() + b"\n\n" for event in events]
+    desk.gateway.answer(Answer(body=[*body, b"data: [DONE]\n\n"]))
+
+    assert desk.send()[2] is None
+    assert desk.usage("input_tokens, output_tokens, total_tokens, cost_nano_usd") == [(None,) * 4]
+
+
+def test_eight_messages_at_once_in_one_session_are_numbered_apart(desk: Desk) -> None:
+    def send(number: int) -> None:
+        with Factory(Settings.load()) as factory:
+            list(ChatService(factory).send_message(desk.session.id, f"number {number}"))
+
+    threads = [threading.Thread(target=send, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert rows(desk.home, "SELECT seq FROM messages ORDER BY seq") == [(seq,) for seq in range(1, 17)]
+    assert len(desk.usage()) == 8
+
+
+def test_the_default_store_is_opened_when_nobody_brings_one(desk: Desk) -> None:
+    service = ChatService()
+
+    [*_, done] = service.send_message(desk.session.id, "hello")
+
+    assert isinstance(done, DoneChunk)
+    assert len(desk.usage()) == 1

@@ -1,0 +1,236 @@
+"""Settings and paths: where they come from, and what is refused."""
+
+import ipaddress
+from pathlib import Path
+
+import httpx
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from raptchat.config import (
+    DEFAULT_GATEWAY_URL,
+    DEFAULT_MODEL,
+    SETTINGS,
+    Paths,
+    Settings,
+    check_gateway_url,
+    check_model,
+    find_setting,
+    is_loopback,
+    origin,
+)
+from raptchat.errors import UsageError
+
+
+def load(home: Path, **environ: str) -> Settings:
+    return Settings.load({"RAPTCHAT_HOME": str(home), **environ})
+
+
+def test_without_anything_said_the_defaults_hold(home: Path) -> None:
+    settings = load(home)
+
+    assert settings.gateway_url == DEFAULT_GATEWAY_URL == "https://openrouter.ai/api/v1"
+    assert settings.default_model == DEFAULT_MODEL == "~anthropic/claude-haiku-latest"
+    assert (settings.timeout_seconds, settings.max_retries, settings.history_messages) == (120.0, 2, 20)
+    assert (settings.group, settings.master_key_file, settings.passphrase_file) == (None, None, None)
+    assert settings.ignored_key_variables == ()
+    assert {value.source for value in settings.values.values()} == {"default"}
+
+
+def test_the_environment_wins_over_the_file(home: Path) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text('AI_MAX_RETRIES = 3\ndefault_model = "a/b"\nhistory_messages = 4\n')
+
+    settings = load(home, AI_MAX_RETRIES="5", AI_REQUEST_TIMEOUT_MS="1500", HISTORY_MESSAGES="9")
+
+    assert (settings.max_retries, settings.values["AI_MAX_RETRIES"].source) == (5, "environment")
+    assert settings.timeout_seconds == 1.5
+    assert (settings.default_model, settings.values["AI_DEFAULT_MODEL"].source) == (
+        "a/b",
+        str(home / "config.toml"),
+    )
+    assert settings.history_messages == 4
+
+
+def test_an_empty_variable_says_nothing(home: Path) -> None:
+    settings = load(home, AI_MAX_RETRIES="", RAPTCHAT_GROUP="", RAPTCHAT_MASTER_KEY_FILE="")
+
+    assert settings.max_retries == 2
+    assert (settings.group, settings.master_key_file) == (None, None)
+
+
+def test_groups_and_key_files_come_from_the_environment(home: Path, tmp_path: Path) -> None:
+    settings = load(
+        home, RAPTCHAT_GROUP="biology", RAPTCHAT_MASTER_KEY_FILE="a.key", RAPTCHAT_PASSPHRASE_FILE="/b"
+    )
+
+    assert settings.group == "biology"
+    assert settings.master_key_file == tmp_path / "a.key"
+    assert settings.passphrase_file == Path("/b")
+
+
+def test_api_keys_of_the_environment_are_named_and_never_read(home: Path) -> None:
+    settings = load(home, OPENROUTER_API_KEY="sk-or-v1-sentinel", OPENAI_API_KEY="sk-sentinel")
+
+    assert settings.ignored_key_variables == ("OPENROUTER_API_KEY", "OPENAI_API_KEY")
+    assert "sentinel" not in repr(settings)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AI_MAX_RETRIES", "ten"),
+        ("AI_MAX_RETRIES", "6"),
+        ("AI_MAX_RETRIES", "-1"),
+        ("AI_MAX_RETRIES", "\u0663"),
+        ("AI_MAX_RETRIES", " 1"),
+        ("AI_REQUEST_TIMEOUT_MS", "0"),
+        ("AI_REQUEST_TIMEOUT_MS", "1e3"),
+        ("AI_REQUEST_TIMEOUT_MS", "9" * 5000),
+        ("AI_DEFAULT_MODEL", "two words"),
+        ("AI_DEFAULT_MODEL", "x" * 201),
+        ("AI_GATEWAY_URL", "http://gateway.example/v1"),
+        ("AI_GATEWAY_URL", "gateway.example"),
+    ],
+)
+def test_an_invalid_value_is_named_with_its_place(home: Path, name: str, value: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(home, **{name: value})
+    assert f"`{name}`" in str(refused.value)
+    assert "(from environment)" in str(refused.value)
+    assert refused.value.hint.startswith(f"raptchat config set {name} ")
+
+    home.mkdir()
+    (home / "config.toml").write_text(f"{name} = '{value}'\n")
+    with pytest.raises(UsageError) as refused:
+        load(home)
+    assert f"(from {home / 'config.toml'})" in str(refused.value)
+
+
+def test_a_password_in_a_url_does_not_come_back(home: Path) -> None:
+    with pytest.raises(UsageError) as refused:
+        load(home, AI_GATEWAY_URL="https://me:hunter2@gateway.example/v1")
+
+    assert "user name or a password" in str(refused.value)
+    assert "hunter2" not in str(refused.value) + refused.value.hint
+
+
+@pytest.mark.parametrize("content", [b"not = [toml", b"\xff\xfe", b"AI_MAX_RETRIES ="])
+def test_a_file_that_is_no_toml_is_an_error(home: Path, content: bytes) -> None:
+    home.mkdir()
+    (home / "config.toml").write_bytes(content)
+
+    with pytest.raises(UsageError, match=r"config\.toml` cannot be read"):
+        load(home)
+
+
+def test_settings_that_cannot_be_read_are_an_error(home: Path) -> None:
+    (home / "config.toml").mkdir(parents=True)
+
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        load(home)
+
+
+@pytest.mark.parametrize("name", ["AI_MAX_RETRIES", "ai_max_retries", "max-retries", "MAX_RETRIES"])
+def test_a_setting_is_found_in_any_spelling(name: str) -> None:
+    assert find_setting(name) is SETTINGS[3]
+
+
+def test_an_unknown_setting_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="there is no setting `tiemout`") as refused:
+        find_setting("tiemout")
+    assert all(setting.name in refused.value.hint for setting in SETTINGS)
+
+
+def test_a_model_is_one_word() -> None:
+    assert check_model("~anthropic/claude-haiku-latest") == "~anthropic/claude-haiku-latest"
+    with pytest.raises(UsageError, match="must be a model's name"):
+        check_model("a\x1b[2J b")
+
+
+def test_a_home_holds_everything_and_a_named_store_wins(home: Path, tmp_path: Path) -> None:
+    paths = Paths.find({"RAPTCHAT_HOME": str(home)})
+    assert (paths.store, paths.config_file, paths.state_folder) == (
+        home / "raptchat.db",
+        home / "config.toml",
+        home,
+    )
+    assert Paths.find({"RAPTCHAT_HOME": str(home)}, store=Path("x.db")).store == tmp_path / "x.db"
+
+
+def test_without_a_home_the_platforms_folders_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATA", "CONFIG", "STATE"):
+        monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
+
+    paths = Paths.find({})
+
+    assert paths.store.name == "raptchat.db"
+    assert paths.config_file.name == "config.toml"
+    assert paths.store.parent.name == "raptchat"
+
+
+GOOD = [
+    ("https://openrouter.ai/api/v1", "https://openrouter.ai:443"),
+    ("https://openrouter.ai/api/v1///", "https://openrouter.ai:443"),
+    ("HTTPS://OpenRouter.AI", "https://openrouter.ai:443"),
+    ("https://gateway.example:8443/v1", "https://gateway.example:8443"),
+    ("http://localhost:1234/v1", "http://localhost:1234"),
+    ("http://127.0.0.1", "http://127.0.0.1:80"),
+    ("http://127.9.9.9:8/", "http://127.9.9.9:8"),
+    ("http://[::1]:8080/v1", "http://[::1]:8080"),
+    ("https://[2001:db8::1]/v1", "https://[2001:db8::1]:443"),
+]
+
+
+@pytest.mark.parametrize(("url", "place"), GOOD)
+def test_a_gateway_is_https_or_on_this_machine(url: str, place: str) -> None:
+    assert check_gateway_url(url) == url.rstrip("/")
+    assert origin(url) == place
+
+
+BAD = [
+    *("", "openrouter.ai", "//openrouter.ai", "https://", "https:///v1", "https:openrouter.ai", "ftp://a.example"),
+    *("http://openrouter.ai/api/v1", "http://localhost.evil.example/", "http://127.0.0.1.evil.example/"),
+    *("http://0.0.0.0/", "http://2130706433/", "http://0x7f.1/", "http://127.1/", "http://[::ffff:8.8.8.8]/"),
+    *("https://user@a.example/", "https://user:password@a.example/", "https://@a.example/"),
+    *("https://a.example/?q=1", "https://a.example/#part", "https://a.example?", "https://a.example#"),
+    *(
+        "https://a.example\\@evil.example/",
+        "https://a.example/ v1",
+        "https://a.exam\tple/",
+        "https://a.example/\n",
+    ),
+    *("https://a.example:0/", "https://a.example:99999/", "https://a.example:x/", "https://a.example:-1/"),
+    *("http://evil.example[::1]/", "http://[::1]evil.example/", "http://[::1%25eth0]/", "https://[v1.x]/"),
+    *("https://a_b.example/", "https://-a.example/", "https://a%2eexample/", "https://b\u00fccher.example/"),
+]
+
+
+@pytest.mark.parametrize("url", BAD)
+def test_what_two_programs_may_read_differently_is_no_gateway(url: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        check_gateway_url(url)
+
+
+ALPHABET = "abc.:/@\\[]?#%-_0127 \t\n\u212a\u3002\uff0e\u2024x"
+PIECES = ["http", "https", "://", "localhost", "127.0.0.1", "[::1]", "evil.example", "openrouter.ai", ":80", "@"]
+
+
+@given(st.one_of(st.text(ALPHABET), st.lists(st.sampled_from([*PIECES, *ALPHABET]), max_size=9).map("".join)))
+@example("http://evil.example[::1]/")
+@example("https://\u212a.example/")
+def test_an_accepted_url_means_the_same_to_the_http_client(url: str) -> None:
+    try:
+        checked = check_gateway_url(url)
+    except ValueError:
+        return
+    sent_to = httpx.URL(checked)
+    port = sent_to.port or {"http": 80, "https": 443}[sent_to.scheme]
+    host = f"[{sent_to.host}]" if ":" in sent_to.host else sent_to.host
+    assert f"{sent_to.scheme}://{host}:{port}" == origin(checked)
+    if sent_to.scheme == "http":
+        assert is_loopback(checked)
+        assert sent_to.host == "localhost" or ipaddress.ip_address(sent_to.host).is_loopback
+    else:
+        assert sent_to.scheme == "https"

@@ -1,0 +1,173 @@
+"""What was used: exact sums, and nothing unknown that looks like nothing."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from conftest import rows
+from hypothesis import given
+from hypothesis import strategies as st
+
+from raptchat.errors import StoreError
+from raptchat.records import Booking, Usage
+from raptchat.store import Store
+from raptchat.store.ledger import BY, nano_dollars
+
+
+@pytest.fixture
+def store(home: Path) -> Iterator[Store]:
+    with closing(Store.open(home / "raptchat.db")) as store:
+        yield store
+
+
+def booking(usage: Usage, **changes: str | None) -> Booking:
+    values: dict[str, str | None] = {
+        "group_id": "g1",
+        "group_name": "biology",
+        "session_id": "s1",
+        "credential_id": "c1",
+        "provider": "openrouter",
+        "model": "a/b",
+        "os_user": "me",
+        "generation_id": None,
+        "finish_reason": "stop",
+        "created_at": "2026-11-22T09:30:00.000000Z",
+        **changes,
+    }
+    return Booking(usage=usage, **values)  # type: ignore[arg-type]
+
+
+def book(store: Store, *bookings: Booking) -> None:
+    with store.write():
+        for one in bookings:
+            store.ledger.book(one)
+
+
+def test_sums_are_exact_to_the_nano_dollar(store: Store) -> None:
+    book(store, *(booking(Usage(1, 2, cost=Decimal("0.000000001"))) for _ in range(3)))
+    book(store, booking(Usage(10, 20, cost=Decimal("0.1"))), booking(Usage(cost=Decimal("999999.999999999"))))
+
+    [row] = store.ledger.report([])
+
+    assert row.cost == Decimal("1000000.100000002")
+    assert (row.input_tokens, row.output_tokens, row.total_tokens) == (13, 26, 39)
+    assert (row.requests, row.unknown_tokens, row.unknown_costs) == (5, 1, 0)
+
+
+def test_unknown_is_never_zero(store: Store) -> None:
+    book(store, booking(Usage()), booking(Usage(input_tokens=5), model="c/d"))
+
+    by_model = {row.keys["model"]: row for row in store.ledger.report(["model"])}
+
+    unknown, partly = by_model["a/b"], by_model["c/d"]
+    assert (unknown.input_tokens, unknown.output_tokens, unknown.total_tokens, unknown.cost) == (None,) * 4
+    assert (unknown.unknown_tokens, unknown.unknown_costs) == (1, 1)
+    assert (partly.input_tokens, partly.total_tokens) == (5, None)
+
+
+def test_the_total_is_the_stores_own_sum(store: Store, home: Path) -> None:
+    book(store, booking(Usage(input_tokens=3, output_tokens=4, total_tokens=1000)))
+
+    assert rows(home, "SELECT total_tokens FROM ai_usage") == [(7,)]
+    with closing(sqlite3.connect(home / "raptchat.db")) as db:
+        with pytest.raises(sqlite3.OperationalError, match="generated column"):
+            db.execute("INSERT INTO ai_usage (total_tokens) VALUES (1)")
+        with pytest.raises(sqlite3.OperationalError, match="generated column"):
+            db.execute("UPDATE ai_usage SET total_tokens = 1")
+
+
+def test_a_report_is_by_whatever_was_asked_for(store: Store) -> None:
+    book(
+        store,
+        booking(Usage(1, 1)),
+        booking(Usage(2, 2), model="c/d", session_id=None),
+        booking(Usage(4, 4), group_id="g2", group_name="history", credential_id="c2", session_id="s2"),
+        booking(Usage(8, 8), created_at="2026-11-23T00:00:00.000000Z"),
+    )
+
+    def totals(*by: str, **limits: str) -> dict[tuple[str | None, ...], int | None]:
+        found = store.ledger.report(by, **limits)  # type: ignore[arg-type]
+        return {tuple(row.keys.values()): row.total_tokens for row in found}
+
+    assert totals() == {(): 30}
+    assert totals("group") == {("biology",): 22, ("history",): 8}
+    assert totals("model") == {("a/b",): 26, ("c/d",): 4}
+    assert totals("day") == {("2026-11-22",): 14, ("2026-11-23",): 16}
+    assert totals("session") == {(None,): 4, ("s1",): 18, ("s2",): 8}
+    assert totals("credential") == {("c1",): 22, ("c2",): 8}
+    assert totals("group", "day")["biology", "2026-11-23"] == 16
+    assert totals("group", group_id="g2") == {("history",): 8}
+    assert totals(session_id="s1") == {(): 18}
+    assert totals(since="2026-11-23") == {(): 16}
+    assert totals(until="2026-11-23") == {(): 14}
+    assert list(store.ledger.report(BY)[0].keys) == list(BY)
+
+
+def test_nothing_used_is_no_line_where_there_are_keys_and_an_unknown_sum_where_there_are_none(
+    store: Store,
+) -> None:
+    assert store.ledger.report(["group"]) == []
+    assert all(row.requests == 0 and row.cost is None for row in store.ledger.report([]))
+
+
+def test_a_renamed_group_keeps_its_bill_and_a_removed_one_its_name(store: Store) -> None:
+    with store.write():
+        group = store.groups.add("biology")
+        session = store.sessions.add(group.id)
+    book(store, booking(Usage(1, 1), group_id=group.id, session_id=session.id))
+    with store.write():
+        store.groups.set(group.id, name="botany")
+    book(store, booking(Usage(2, 2), group_id=group.id, group_name="botany", session_id=session.id))
+    assert [(row.keys["group"], row.total_tokens) for row in store.ledger.report(["group"])] == [("botany", 6)]
+
+    with store.write():
+        store.groups.remove(group.id)
+
+    assert {row.keys["group"] for row in store.ledger.report(["group"])} == {"biology", "botany"}
+    assert [row.keys["session"] for row in store.ledger.report(["session"])] == [session.id]
+
+
+@pytest.mark.parametrize(
+    ("cost", "nano"),
+    [
+        (None, None),
+        (Decimal(0), 0),
+        (Decimal("0.000000001"), 1),
+        (Decimal("0.0000000005"), 0),
+        (Decimal("0.0000000015"), 2),
+        (Decimal("1E-999999"), 0),
+        (Decimal(10**6), 10**15),
+        (Decimal("1000000.1"), None),
+        (Decimal("1E+999999"), None),
+        (Decimal(-1), None),
+        (Decimal("NaN"), None),
+        (Decimal("sNaN"), None),
+        (Decimal("Infinity"), None),
+    ],
+)
+def test_what_is_no_sum_of_money_is_unknown(cost: Decimal | None, nano: int | None) -> None:
+    assert nano_dollars(cost) == nano
+
+
+@given(st.decimals(allow_nan=None, allow_infinity=None))
+def test_no_number_is_too_odd_for_the_ledger(cost: Decimal) -> None:
+    nano = nano_dollars(cost)
+
+    assert nano is None or 0 <= nano <= 10**15
+
+
+@pytest.mark.parametrize("change", ["input_tokens = 9e18", "cost_nano_usd = 0.5", "group_name = x'00'"])
+def test_a_line_of_another_type_is_a_damaged_store(store: Store, home: Path, change: str) -> None:
+    book(store, booking(Usage(1, 1, cost=Decimal(1))))
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("PRAGMA writable_schema = ON")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'ai_usage'")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ' INTEGER', '') WHERE name = 'ai_usage'")
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute(f"UPDATE ai_usage SET {change}")  # noqa: S608
+
+    with closing(Store.open(home / "raptchat.db")) as opened, pytest.raises(StoreError):
+        opened.ledger.report(["group"])

@@ -1,0 +1,584 @@
+"""The client against a real server on the loopback: cuts, resets, stalls, and a gateway that means harm."""
+
+import gzip
+import itertools
+import json
+import socket
+import ssl
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raptchat.demo import DEMO_KEY, Answer, DemoGateway
+from raptchat.errors import (
+    AuthenticationFailedError,
+    GatewayError,
+    GatewayTimeoutError,
+    IncompleteReplyError,
+    InvalidResponseError,
+    RaptchatError,
+    UsageError,
+)
+from raptchat.providers import answer as answers
+from raptchat.providers.openrouter import OpenRouterClient
+from raptchat.records import ContentChunk, DoneChunk, StartChunk
+
+EVENTS = {"Content-Type": "text/event-stream", "X-Generation-Id": "gen-1"}
+TEXT = "Gr\u00fc\u00dfe \U0001f600\u2028!"
+
+
+@pytest.fixture(scope="module")
+def gateway() -> Iterator[DemoGateway]:
+    with DemoGateway() as gateway:
+        yield gateway
+
+
+@pytest.fixture
+def client(gateway: DemoGateway) -> Iterator[OpenRouterClient]:
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=0, timeout=10) as client:
+        yield client
+
+
+def ask(client: OpenRouterClient, text: str = "hello", model: str = "demo/echo") -> DoneChunk:
+    return client.complete_chat([{"role": "user", "content": text}], model=model)
+
+
+def what_comes(client: OpenRouterClient) -> tuple[str, RaptchatError | None, bool]:
+    """The text that came, the error if it ended in one, and whether it was whole."""
+    text, done = "", False
+    try:
+        for chunk in client.stream_chat([{"role": "user", "content": "hello"}]):
+            text += chunk.text if isinstance(chunk, ContentChunk) else ""
+            done = isinstance(chunk, DoneChunk)
+    except RaptchatError as error:
+        return text, error, False
+    return text, None, done
+
+
+def delta(**fields: object) -> bytes:
+    return b"data: " + json.dumps({"choices": [fields]}, ensure_ascii=False).encode() + b"\n\n"
+
+
+TRANSCRIPT = b"".join(
+    [
+        b": OPENROUTER PROCESSING\r\n\r\n",
+        *(delta(delta={"content": character}) for character in TEXT),
+        b'data: {"choices":[{"delta":{"content":"\\ud83d\\ude00"}}]}\n\n',
+        delta(delta={}, finish_reason="stop"),
+        b'data: {"choices":[],"usage":{"total_tokens":9,"cost":0.1}}\n\n',
+        b"data: [DONE]\n\n",
+    ]
+)
+WHOLE = TEXT + "\U0001f600"
+
+
+def test_a_reply_is_the_same_however_the_network_cuts_it(gateway: DemoGateway, client: OpenRouterClient) -> None:
+    for at in range(1, len(TRANSCRIPT)):
+        gateway.answer(Answer(200, EVENTS, [TRANSCRIPT[:at], TRANSCRIPT[at:]]))
+        done = ask(client)
+        assert (done.content, done.finish_reason, done.usage.total_tokens) == (WHOLE, "stop", 9), at
+
+
+@pytest.mark.parametrize("ending", ["cut", "reset", "whole"])
+def test_a_stream_that_ends_at_any_byte_is_whole_or_said_not_to_be(
+    gateway: DemoGateway, client: OpenRouterClient, ending: Any
+) -> None:
+    finish = TRANSCRIPT.index(b'"stop"') + len(b'"stop"}]}\n\n')
+    for at in range(1, len(TRANSCRIPT), 3):
+        gateway.answer(Answer(200, EVENTS, [TRANSCRIPT[:at]], ending=ending))
+        text, error, whole = what_comes(client)
+
+        assert WHOLE.startswith(text), at
+        if at >= finish:
+            # A reset can overtake what was sent before it; nothing else may take the end away.
+            assert (whole and text == WHOLE) or ending == "reset", at
+        elif ending != "whole" or at < finish - 2:
+            assert not whole, at
+        if not whole and text:
+            assert isinstance(error, IncompleteReplyError), at
+            assert isinstance(error.partial, DoneChunk), at
+            assert (error.partial.content, error.partial.finish_reason) == (text, None), at
+            assert error.partial.generation_id == "gen-1", at
+        elif not whole:
+            assert type(error) is GatewayError, at
+
+
+def test_a_reply_in_single_bytes_is_whole(client: OpenRouterClient) -> None:
+    assert "no model" in ask(client, model="demo/bytes").content
+
+
+@pytest.mark.parametrize("text", ["", "a", "\x1b[31m\x07\x00\x7f\x9b", TEXT, "\n\r\n \t", '"\\', "x" * 100_000])
+def test_every_text_arrives_as_it_was_sent(client: OpenRouterClient, text: str) -> None:
+    assert ask(client, text).content == text
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "said"),
+    [
+        ("demo/hang", GatewayTimeoutError, "sent nothing for too long"),
+        ("demo/keepalives", GatewayTimeoutError, "only keep-alives for 0.5 s"),
+        ("demo/stall", IncompleteReplyError, "sent nothing for too long"),
+        ("demo/cut", IncompleteReplyError, "before it was whole"),
+        ("demo/hangup", IncompleteReplyError, "hung up"),
+        ("demo/reset", IncompleteReplyError, "broke"),
+        ("demo/error-midstream", IncompleteReplyError, "upstream went away"),
+        ("demo/garbage", InvalidResponseError, "not a reply"),
+        ("demo/html", InvalidResponseError, "web page"),
+        ("demo/not-http", InvalidResponseError, "does not answer in HTTP"),
+    ],
+)
+def test_a_fault_of_the_gateway_is_the_error_that_fits(
+    gateway: DemoGateway, model: str, kind: type[RaptchatError], said: str
+) -> None:
+    with (
+        OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=0, timeout=0.2) as client,
+        pytest.raises(kind, match=said) as caught,
+    ):
+        ask(client, model=model)
+
+    assert type(caught.value) is kind
+    if isinstance(caught.value, IncompleteReplyError):
+        assert isinstance(caught.value.partial, DoneChunk)
+        assert caught.value.partial.content == "The beginning of a reply"
+
+
+def test_a_slow_reply_comes_as_it_is_said(client: OpenRouterClient) -> None:
+    chunks = client.stream_chat([{"role": "user", "content": "x"}], model="demo/slow")
+
+    arrivals = [time.monotonic() for chunk in chunks if isinstance(chunk, ContentChunk)]
+
+    assert arrivals[-1] - arrivals[0] > 0.4
+
+
+def test_a_failing_gateway_is_asked_again(gateway: DemoGateway) -> None:
+    asked = len(gateway.requests)
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=2) as client:
+        assert "no model" in ask(client, model="demo/flaky-2").content
+
+    assert len(gateway.requests) - asked == 3
+
+
+def test_letting_go_of_the_stream_closes_the_connection(gateway: DemoGateway, client: OpenRouterClient) -> None:
+    gone = threading.Event()
+
+    def body() -> Iterator[bytes]:
+        try:
+            yield from itertools.repeat(delta(delta={"content": "x"}))
+        finally:
+            gone.set()
+
+    gateway.answer(Answer(200, EVENTS, body(), pause=0.001))
+    with closing(client.stream_chat([{"role": "user", "content": "x"}])) as stream:
+        assert next(stream) == StartChunk(None, "gen-1")
+        assert next(stream) == ContentChunk("x")
+
+    assert gone.wait(10)
+
+
+def test_a_connection_that_closed_while_idle_is_opened_anew(gateway: DemoGateway) -> None:
+    gateway.answer(Answer(0, {}, [b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 2\r\n\r\n{}"]))
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=1) as client:
+        with pytest.raises(AuthenticationFailedError):
+            ask(client)
+
+        assert ask(client).content == "hello"
+
+
+MIB = 1 << 20
+BOMB = gzip.compress(b"data: {}\n\n" * MIB)
+LOOP = "http://127.0.0.1:1/"
+
+HOSTILE: dict[str, tuple[Answer, type[RaptchatError], str]] = {
+    **{
+        f"redirect {status} to {target}": (
+            Answer(status, {"Location": target}),
+            InvalidResponseError,
+            "sends the request on",
+        )
+        for status in (300, 301, 302, 303, 307, 308)
+        for target in ("https://evil.example/", LOOP)
+    },
+    "redirect to a script": (
+        Answer(302, {"Location": "javascript:alert(1)"}),
+        InvalidResponseError,
+        "sends the request",
+    ),
+    "redirect with escapes": (Answer(302, {"Location": "https://\x1b[31m/"}), InvalidResponseError, "HTTP"),
+    "not modified": (Answer(304), InvalidResponseError, "(304)"),
+    "gzip": (Answer(200, {**EVENTS, "Content-Encoding": "gzip"}, [BOMB]), InvalidResponseError, "compressed"),
+    "deflate": (
+        Answer(200, {**EVENTS, "Content-Encoding": "deflate"}, [BOMB]),
+        InvalidResponseError,
+        "compressed",
+    ),
+    "br": (Answer(200, {**EVENTS, "Content-Encoding": "gzip, br"}, [BOMB]), InvalidResponseError, "compressed"),
+    "gzip error": (Answer(401, {"Content-Encoding": "gzip"}, [BOMB]), AuthenticationFailedError, "(401)"),
+    "gzip unnamed": (Answer(200, EVENTS, [BOMB]), InvalidResponseError, "not a reply"),
+    "huge event": (Answer(200, EVENTS, [b"data: " + b"x" * MIB] * 33), InvalidResponseError, "event larger than"),
+    "huge line": (Answer(200, EVENTS, [b"x" * MIB] * 33), InvalidResponseError, "event larger than"),
+    "huge comment": (Answer(200, EVENTS, [b":" * MIB] * 33), InvalidResponseError, "event larger than"),
+    "huge error": (Answer(500, EVENTS, itertools.repeat(b"x" * MIB)), GatewayError, "(500)"),
+    "huge error of one object": (
+        Answer(402, {}, [b'{"error": "', *[b"x" * MIB] * 99]),
+        RaptchatError,
+        "(402)",
+    ),
+    "huge status line": (Answer(0, {}, [b"HTTP/1.1 200 " + b"x" * MIB]), InvalidResponseError, "HTTP"),
+    "huge header": (Answer(200, {**EVENTS, "X": "x" * MIB}), InvalidResponseError, "HTTP"),
+    "many headers": (Answer(200, {f"x{n}": "x" * 100 for n in range(5000)}), InvalidResponseError, "HTTP"),
+    "huge generation": (
+        Answer(200, {"X-Generation-Id": "x" * 90_000}, [b"junk"]),
+        InvalidResponseError,
+        "not a reply",
+    ),
+    "no length": (Answer(0, {}, [b"HTTP/1.1 200 OK\r\n\r\njunk"]), InvalidResponseError, "not a reply"),
+    "bad chunk": (
+        Answer(0, {}, [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"]),
+        InvalidResponseError,
+        "HTTP",
+    ),
+    "two lengths": (
+        Answer(0, {}, [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\njunk!"]),
+        InvalidResponseError,
+        "HTTP",
+    ),
+    "split header": (Answer(0, {}, [b"HTTP/1.1 200 OK\r\nA: b\r\r\nC\r\n\r\n"]), InvalidResponseError, "HTTP"),
+    "another protocol": (Answer(0, {}, [b"SSH-2.0-OpenSSH_9.9\r\n\r\n"]), InvalidResponseError, "HTTP"),
+    "http 2": (Answer(0, {}, [b"HTTP/2 200\r\n\r\n"]), InvalidResponseError, "HTTP"),
+    "nothing": (Answer(0), GatewayError, "hung up"),
+    "half a header": (Answer(0, {}, [b"HTTP/1.1 200 OK\r\nA"]), GatewayError, "hung up"),
+    "reset at once": (Answer(0, {}, (), 0, "reset"), GatewayError, "broke"),
+    "reset after the header": (Answer(200, EVENTS, (), 0, "reset"), GatewayError, "broke"),
+    "reset in an error": (Answer(401, {}, [b'{"error"'], 0.2, "reset"), AuthenticationFailedError, "(401)"),
+    "cut in an error": (Answer(402, {}, [b'{"error"'], 0, "cut"), RaptchatError, "(402)"),
+    "no content": (Answer(204), GatewayError, "before it was whole"),
+    "deep json": (
+        Answer(200, EVENTS, [b"data: " + b'{"a":' * 200_000 + b"\n\n"]),
+        InvalidResponseError,
+        "not a reply",
+    ),
+    "deep error": (Answer(500, {}, [b'{"a":' * 12_000]), GatewayError, "(500)"),
+    "huge number": (
+        Answer(200, EVENTS, [b"data: " + b"9" * 100_000 + b"\n\n"]),
+        InvalidResponseError,
+        "not a reply",
+    ),
+    "status 999": (Answer(0, {}, [b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"]), GatewayError, "(999)"),
+    "escapes in an error": (
+        Answer(400, {}, [json.dumps({"error": "\x1b]52;c;AAAA\x07\u202e\x9b2J"}).encode()]),
+        GatewayError,
+        "\u241b]52;c;AAAA\u2407",
+    ),
+    "key in an error": (
+        Answer(500, {}, [json.dumps({"error": f"<{DEMO_KEY}>"}).encode()]),
+        GatewayError,
+        r"<\*\*\*>",
+    ),
+    "key in a stream": (
+        Answer(200, EVENTS, [b'data: {"error": "' + DEMO_KEY.encode() + b'"}\n\n']),
+        GatewayError,
+        r": \*\*\*",
+    ),
+    "key as junk": (
+        Answer(200, EVENTS, [b"data: " + DEMO_KEY.encode() + b"\n\n"]),
+        InvalidResponseError,
+        r"\*\*\*",
+    ),
+    "key at the edge of what is shown": (
+        Answer(200, EVENTS, [b"x" * 190 + DEMO_KEY.encode()]),
+        InvalidResponseError,
+        r"x\*\*\*",
+    ),
+    "key as a host": (Answer(302, {"Location": f"https://{DEMO_KEY}/"}), InvalidResponseError, r"`\*\*\*`"),
+}
+
+
+def test_there_are_forty_hostile_cases() -> None:
+    assert len(HOSTILE) >= 40
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_a_gateway_that_means_harm_gets_an_error_and_no_more(gateway: DemoGateway, case: str) -> None:
+    hostile, kind, said = HOSTILE[case]
+    asked = len(gateway.requests)
+    gateway.answer(hostile)
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=0, timeout=5) as client:
+        began = time.monotonic()
+        _, error, whole = what_comes(client)
+
+    assert not whole
+    assert isinstance(error, kind), repr(error)
+    assert said.replace("\\", "") in str(error)
+    assert DEMO_KEY not in f"{error} {error.hint} {error.fields}"
+    assert str(error).isprintable()
+    assert len(str(error)) < 500
+    assert len(gateway.requests) == asked + 1
+    assert time.monotonic() - began < 5
+
+
+def test_a_reply_beyond_all_bounds_is_ended(gateway: DemoGateway, client: OpenRouterClient) -> None:
+    line = delta(delta={"content": "x" * MIB})
+    gateway.answer(Answer(200, EVENTS, itertools.repeat(line)))
+
+    text, error, _ = what_comes(client)
+
+    assert 62 * MIB < len(text) <= answers.MAX_BYTES
+    assert isinstance(error, IncompleteReplyError)
+    assert "larger than 64 MiB" in str(error)
+
+
+def test_an_answer_in_one_piece_has_a_bound_too(gateway: DemoGateway, client: OpenRouterClient) -> None:
+    gateway.answer(Answer(200, {"Content-Type": "application/json"}, itertools.repeat(b" " * MIB)))
+
+    with pytest.raises(InvalidResponseError, match="larger than 64 MiB"):
+        ask(client)
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_body_that_drips_is_not_waited_for(gateway: DemoGateway, status: int) -> None:
+    gateway.answer(Answer(status, {"Content-Type": "application/json"}, itertools.repeat(b" "), pause=0.02))
+    began = time.monotonic()
+    with (
+        OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=0, timeout=0.2) as client,
+        pytest.raises(GatewayTimeoutError if status == 200 else GatewayError),
+    ):
+        ask(client)
+
+    assert time.monotonic() - began < 3
+
+
+def test_a_stall_after_the_finish_loses_nothing(gateway: DemoGateway) -> None:
+    gateway.answer(Answer(200, EVENTS, [delta(delta={"content": "all"}, finish_reason="stop")], ending="hang"))
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, timeout=0.2) as client:
+        done = ask(client)
+
+    assert (done.content, done.finish_reason) == ("all", "stop")
+
+
+def test_a_server_that_is_not_there_is_tried_again() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        naps: list[float] = []
+        with (
+            pytest.MonkeyPatch.context() as patch,
+            OpenRouterClient(api_key=DEMO_KEY, base_url=f"http://127.0.0.1:{port}/api/v1") as client,
+        ):
+            patch.setattr(time, "sleep", naps.append)
+            with pytest.raises(GatewayError, match=r"no connection to `http://127.0.0.1:\d+`: it was refused"):
+                ask(client)
+
+    assert len(naps) == 2
+
+
+def test_a_loopback_request_never_goes_through_a_proxy(
+    gateway: DemoGateway, client: OpenRouterClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    assert ask(client).content == "hello"
+
+
+@pytest.fixture
+def proxy(gateway: DemoGateway, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo gateway as a proxy that refuses to connect."""
+    for name in ("https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", gateway.url.replace("//", "//user:password@").removesuffix("/api/v1"))
+
+
+@pytest.mark.usefixtures("proxy")
+def test_a_proxy_that_refuses_is_told_from_the_gateway(gateway: DemoGateway) -> None:
+    with (
+        OpenRouterClient(api_key=DEMO_KEY, base_url="https://gateway.example/api/v1") as client,
+        pytest.raises(
+            GatewayError, match=r"the proxy did not connect to `https://gateway\.example:443`"
+        ) as caught,
+    ):
+        ask(client)
+
+    assert "password" not in f"{caught.value} {caught.value.hint}"
+    assert "HTTPS_PROXY" in caught.value.hint
+
+
+@pytest.fixture
+def direct(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No proxy, and no names but those of this machine."""
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
+
+@pytest.mark.usefixtures("direct")
+def test_a_host_that_nobody_knows_is_an_error() -> None:
+    with (
+        OpenRouterClient(api_key=DEMO_KEY, base_url="https://gateway.invalid", max_retries=0) as client,
+        pytest.raises(GatewayError, match=r"the address of `https://gateway\.invalid:443` cannot be found"),
+    ):
+        ask(client)
+
+
+def test_a_proxy_that_cannot_be_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HTTPS_PROXY", "http://" + "a" * 64 + ".example")
+    with (
+        OpenRouterClient(api_key=DEMO_KEY, base_url="https://gateway.example", max_retries=0) as client,
+        pytest.raises(UsageError, match="is not an address") as caught,
+    ):
+        ask(client)
+
+    assert "HTTPS_PROXY" in caught.value.hint
+
+
+class Authority:
+    """A certificate for one host, which nobody trusts unless told to."""
+
+    def __init__(self, folder: Path, host: str, *, days: int = 1) -> None:
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.hazmat.primitives.asymmetric import ec
+
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
+        now = datetime.now(UTC)
+        certificate = (
+            x509.CertificateBuilder()
+            .subject_name(name)
+            .issuer_name(name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(days=3))
+            .not_valid_after(now + timedelta(days=days))
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+            .sign(key, hashes.SHA256())
+        )
+        self.certificate = folder / "certificate.pem"
+        self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        private = folder / "key.pem"
+        private.write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(self.certificate, private)
+
+
+@pytest.fixture
+def tls(tmp_path: Path) -> Iterator[Callable[..., tuple[str, Path]]]:
+    """Starts gateways that speak TLS; gives their URL and certificate."""
+    running: list[DemoGateway] = []
+
+    def start(host: str = "localhost", *, days: int = 1) -> tuple[str, Path]:
+        authority = Authority(tmp_path, host, days=days)
+        gateway = DemoGateway()
+        gateway._server.socket = authority.context.wrap_socket(gateway._server.socket, server_side=True)
+        gateway.start()
+        running.append(gateway)
+        return gateway.url.replace("http://127.0.0.1", "https://localhost"), authority.certificate
+
+    yield start
+    for gateway in running:
+        gateway.stop()
+
+
+def test_the_certificates_that_the_environment_names_are_trusted(
+    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, certificate = tls()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=url) as client:
+        assert ask(client).content == "hello"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "days"), [(False, "localhost", 1), (True, "other", 1), (True, "localhost", -1)]
+)
+def test_a_certificate_that_is_not_trusted_is_an_error_at_once(
+    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, *, trusted: bool, host: str, days: int
+) -> None:
+    url, certificate = tls(host, days=days)
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    naps: list[float] = []
+    monkeypatch.setattr(time, "sleep", naps.append)
+    with (
+        OpenRouterClient(api_key=DEMO_KEY, base_url=url) as client,
+        pytest.raises(GatewayError, match=r"the certificate of `https://localhost:\d+` is not trusted") as caught,
+    ):
+        ask(client)
+
+    assert "SSL_CERT_FILE" in caught.value.hint
+    assert naps == []
+
+
+def test_a_gateway_without_tls_is_told_from_one_that_is_not_there(
+    gateway: DemoGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with (
+        OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url.replace("http", "https"), max_retries=0) as client,
+        pytest.raises(GatewayError, match=r"no TLS connection to `https://127\.0\.0\.1:\d+`"),
+    ):
+        ask(client)
+
+
+@pytest.mark.parametrize("content", [None, "", "not a certificate"])
+def test_certificates_that_cannot_be_read_are_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
+) -> None:
+    named = tmp_path / "certificates.pem"
+    if content is not None:
+        named.write_text(content)
+    monkeypatch.setenv("SSL_CERT_FILE", str(named))
+    with (
+        OpenRouterClient(api_key=DEMO_KEY, base_url="https://localhost:1/api") as client,
+        pytest.raises(UsageError, match="`SSL_CERT_FILE` cannot be read"),
+    ):
+        ask(client)
+
+
+def test_without_certificates_of_the_system_those_of_certifi_are_used(
+    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    import certifi
+
+    url, certificate = tls()
+    (tmp_path / "none").mkdir()
+    monkeypatch.setenv("SSL_CERT_FILE", "")
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
+    monkeypatch.setattr(certifi, "where", lambda: str(certificate))
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=url) as client:
+        assert ask(client).content == "hello"
+
+
+def test_the_client_loads_neither_rich_nor_click() -> None:
+    import subprocess
+
+    code = (
+        "import sys; import raptchat.providers as p; assert 'httpx' not in sys.modules\n"
+        "p.client_class('openrouter'); assert 'httpx' in sys.modules\n"
+        "print({'rich', 'click', 'pygments', 'httpx._main'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout == "set()\n"
