@@ -1,9 +1,11 @@
 """What the tests share: a home of their own, the real app, the demo gateway, a real Secret Service."""
 
 import os
+import shlex
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ from secret_service import (  # noqa: F401 - fixtures
     secret_service,
     shared_daemon,
 )
+from typer.testing import CliRunner
 
+from raptchat.cli import app
 from raptchat.config import Settings
-from raptchat.demo import DemoGateway
+from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.factory import Factory
 
 # Whatever of this is set where the tests run must not reach them.
@@ -69,6 +73,40 @@ def factory(home: Path) -> Iterator[Factory]:
     with Factory(Settings.load()) as opened:
         opened.vault.init("file", path=home / "master.key")
         yield opened
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a command wrote, and how it ended."""
+
+    out: str
+    err: str
+    exit_code: int
+
+
+Run = Callable[..., Said]
+
+
+@pytest.fixture
+def raptchat(home: Path) -> Run:
+    """Run the app in this process as a shell would: words, standard input, and the exit code it must have."""
+    runner = CliRunner()
+
+    def run(words: str | list[str], *, stdin: str | bytes | None = None, exit_code: int = 0) -> Said:
+        args = shlex.split(words) if isinstance(words, str) else words
+        result = runner.invoke(app, args, input=stdin)
+        assert result.exit_code == exit_code, (args, result.exit_code, result.stdout, result.stderr)
+        return Said(result.stdout, result.stderr, result.exit_code)
+
+    return run
+
+
+@pytest.fixture
+def biology(raptchat: Run, gateway: DemoGateway, home: Path) -> Run:
+    """The app, with a vault in a key file and a group `biology` whose key the demo gateway takes."""
+    raptchat(["vault", "init", "--file", str(home.parent / "master.key")])
+    raptchat("group add-key biology --stdin", stdin=DEMO_KEY)
+    return raptchat
 
 
 def rows(home: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:

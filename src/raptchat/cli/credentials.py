@@ -1,0 +1,125 @@
+"""`raptchat credentials`: the sealed keys, of which only a hint is ever shown."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from raptchat import naming
+from raptchat.cli import documents
+from raptchat.cli.invocation import Command, Invocation, invocation, noun
+from raptchat.cli.options import CredentialArgument, YesOption
+from raptchat.records import Credential
+from raptchat.render import tables
+from raptchat.render.formats import when
+
+app = noun("Credentials: one encrypted API key of one group each.")
+
+
+@app.command("list", cls=Command)
+def list_(
+    ctx: typer.Context,
+    group: Annotated[str | None, typer.Argument(metavar="[G]", help="Only this group's.")] = None,
+) -> None:
+    """List the keys, masked, with when they were last used."""
+    run_list(group, invocation(ctx))
+
+
+def run_list(group: str | None, run: Invocation) -> None:
+    """Of one group, or of all."""
+    store = run.factory.store
+    if group is None:
+        found: Sequence[Credential] = store.credentials.all()
+    else:
+        found = store.credentials.of_group(naming.find_group(store, group).id)
+    names = {each.id: each.name for each in store.groups.all()}
+    ordered = sorted(found, key=lambda one: (names[one.group_id].casefold(), one.created_at))
+    if run.json:
+        return tables.document(run.terminal, [documents.credential(one, names[one.group_id]) for one in ordered])
+    rows = [
+        [
+            one.id[:8] if run.terminal.out_is_tty else one.id,
+            names[one.group_id],
+            one.provider,
+            one.key_hint,
+            one.label,
+            "active" if one.is_active else "inactive",
+            when(one.created_at),
+            when(one.last_used_at) if one.last_used_at else "never",
+        ]
+        for one in ordered
+    ]
+    return tables.table(
+        run.terminal,
+        ["id", "group", "provider", "key", "label", "state", "created", "last used"],
+        rows,
+        empty="there is no key yet: raptchat group add-key NAME",
+    )
+
+
+@app.command(cls=Command)
+def show(ctx: typer.Context, credential: CredentialArgument) -> None:
+    """Show a credential, its key masked."""
+    run = invocation(ctx)
+    _show(run, naming.find_credential(run.factory.store, credential))
+
+
+@app.command(cls=Command)
+def activate(ctx: typer.Context, credential: CredentialArgument) -> None:
+    """Put a key in use; the group's active key for the same provider is retired."""
+    from raptchat.credentials import CredentialService
+
+    run = invocation(ctx)
+    found = naming.find_credential(run.factory.store, credential)
+    _show(run, CredentialService(run.factory).activate(found.id))
+
+
+@app.command(cls=Command)
+def deactivate(ctx: typer.Context, credential: CredentialArgument) -> None:
+    """Put a key out of use; it stays in the store."""
+    from raptchat.credentials import CredentialService
+
+    run = invocation(ctx)
+    found = naming.find_credential(run.factory.store, credential)
+    _show(run, CredentialService(run.factory).deactivate(found.id))
+
+
+@app.command(cls=Command)
+def delete(ctx: typer.Context, credential: CredentialArgument, yes: YesOption = False) -> None:
+    """Remove a key from the store for good; at the gateway it goes on existing."""
+    from raptchat.credentials import CredentialService
+
+    run = invocation(ctx)
+    found = naming.find_credential(run.factory.store, credential)
+    name = _group_name(run, found)
+    run.confirm(f"deleting the key {found.key_hint} of group `{name}`", yes=yes)
+    CredentialService(run.factory).delete(found.id)
+    if run.json:
+        return tables.document(run.terminal, documents.credential(found, name))
+    return run.terminal.say(f"deleted the key {found.key_hint} of group `{name}`")
+
+
+def _show(run: Invocation, found: Credential) -> None:
+    name = _group_name(run, found)
+    if run.json:
+        return tables.document(run.terminal, documents.credential(found, name))
+    return tables.fields(
+        run.terminal,
+        [
+            ("id", found.id),
+            ("group", name),
+            ("provider", found.provider),
+            ("key", found.key_hint),
+            ("label", found.label),
+            ("for", found.base_url or found.endpoint),
+            ("state", "active" if found.is_active else "inactive"),
+            ("created", f"{when(found.created_at)} by {found.created_by}"),
+            ("last used", when(found.last_used_at) if found.last_used_at else "never"),
+        ],
+    )
+
+
+def _group_name(run: Invocation, found: Credential) -> str:
+    group = run.factory.store.groups.get(found.group_id)
+    assert group is not None  # a foreign key holds it
+    return group.name

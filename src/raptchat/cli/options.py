@@ -1,0 +1,82 @@
+"""Flags that several commands share, and which group is meant."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from raptchat.cli.invocation import Invocation
+from raptchat.errors import NoGroupError
+from raptchat.naming import as_argument, find_group
+from raptchat.outside import safe_line
+from raptchat.records import Group
+
+GroupArgument = Annotated[str, typer.Argument(metavar="G", help="A group: its name, id, or the id's beginning.")]
+GroupOption = Annotated[
+    str | None,
+    typer.Option("--group", "-g", metavar="G", help="The group that pays: name, id, or the id's beginning."),
+]
+SessionArgument = Annotated[str, typer.Argument(metavar="ID", help="A session: its id, or a beginning of it.")]
+CredentialArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="A credential: its id, or a beginning of it.")
+]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+ProviderOption = Annotated[str, typer.Option(metavar="P", help="Where requests go.")]
+
+_MOST_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """A group, and what chose it."""
+
+    group: Group
+    reason: str
+
+
+def choose_group(run: Invocation, word: str | None) -> Chosen:
+    """The group of a command: `--group`, `RAPTCHAT_GROUP`, the folder's, the only one; `NoGroupError` else.
+
+    The first that is there decides, and if it is wrong the command fails: nothing else may choose who pays.
+    """
+    store = run.factory.store
+    if word is not None:
+        return Chosen(find_group(store, word), "--group")
+    if named := run.factory.settings.group:
+        return Chosen(find_group(store, named), "RAPTCHAT_GROUP")
+    folder = working_folder()
+    while folder is not None and not is_text(folder):  # never bound itself; one above it may be
+        folder = folder.parent
+    if folder is not None and (bound := store.groups.bound_to(folder)):
+        return Chosen(bound[1], f"the folder {bound[0]}")
+    groups = store.groups.all()
+    if len(groups) == 1:
+        return Chosen(groups[0], "the only group")
+    if not groups:
+        raise NoGroupError("there is no group yet", hint="raptchat group add-key NAME makes one with its key")
+    listed = ", ".join(f"`{safe_line(group.name)}`" for group in groups[:_MOST_LISTED])
+    more = f" and {len(groups) - _MOST_LISTED} more" if len(groups) > _MOST_LISTED else ""
+    name = as_argument(groups[0].name)
+    raise NoGroupError(
+        f"no group is chosen; there are {listed}{more}",
+        hint=f"--group {name}, or RAPTCHAT_GROUP={name}, or raptchat group bind {name} for this folder",
+    )
+
+
+def working_folder() -> Path | None:
+    """The working folder, links resolved; `None` where it is gone."""
+    try:
+        return Path(os.getcwd()).resolve()  # noqa: PTH109 - the one call that fails when it is gone
+    except OSError:
+        return None
+
+
+def is_text(folder: Path) -> bool:
+    """Whether the store can keep the folder's name: a path of Linux need not be UTF-8."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,400 @@
+"""At a real terminal: the conversation, hidden prompts, questions, Ctrl-C and Ctrl-D."""
+
+import os
+import re
+import signal
+import stat
+from pathlib import Path
+
+import pytest
+from conftest import Run, environment, rows
+from processes import AtTerminal
+
+from raptchat.demo import DEMO_KEY, DemoGateway
+
+
+def test_a_conversation_remembers_what_was_said(biology: Run, gateway: DemoGateway, home: Path) -> None:
+    with AtTerminal("chat") as terminal:
+        first = terminal.until("biology> ")
+        terminal.keys("What is osmosis?\r")
+        terminal.until("biology> ")
+        terminal.keys("And why?\r")
+        terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+
+    payer = f"biology (chosen by the only group) · {DEMO_KEY[:8]}...{DEMO_KEY[-4:]}"
+    assert f"{payer} · ~anthropic/claude-haiku-latest · vault: file" in first
+    assert "Ctrl-D leaves" in first
+    assert [message["role"] for message in gateway.requests[-1].body["messages"]] == ["user", "assistant", "user"]
+    assert rows(home, "SELECT count(*) FROM sessions") == [(1,)]
+    assert rows(home, "SELECT seq, state FROM messages") == [(n, "complete") for n in (1, 2, 3, 4)]
+
+
+def test_a_reply_is_drawn_as_markdown(biology: Run) -> None:
+    with AtTerminal("chat", "What is osmosis?") as terminal:
+        terminal.ends(0)
+        lines = terminal.screen()
+
+    page = "\n".join(lines)
+    assert "A reply from the demo gateway" in page
+    assert "## " not in page
+    assert "**no model**" not in page
+    assert "return len(text.split())" in page
+    assert "~~~" not in page
+    assert "```" not in page
+
+
+def test_at_a_dumb_terminal_nothing_moves_the_cursor_or_has_a_colour(biology: Run) -> None:
+    with AtTerminal("chat", "hello", env=environment(TERM="dumb")) as terminal:
+        terminal.ends(0)
+
+    assert "\x1b" not in terminal.said
+    assert "A reply from the demo gateway" in terminal.said
+
+
+def test_no_color_leaves_no_colour(biology: Run) -> None:
+    with AtTerminal("chat", "hello", env=environment(NO_COLOR="1")) as terminal:
+        terminal.ends(0)
+
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7][0-9;]*m", terminal.said)
+
+
+@pytest.mark.parametrize("words", [("chat", "hello"), ("credentials", "list"), ("whoami",), ("usage",)])
+def test_at_twenty_columns_nothing_is_lost(biology: Run, words: tuple[str, ...]) -> None:
+    biology("chat before")
+    with AtTerminal(*words, columns=20, lines=60) as terminal:
+        terminal.ends(0)
+        letters = "".join("".join(terminal.screen()).split())
+
+    assert {"chat": "thedemogateway", "credentials": "biology", "whoami": "biology", "usage": "biology"}[
+        words[0]
+    ] in letters
+
+
+def test_ctrl_c_in_mid_reply_stops_the_reply_and_not_the_conversation(biology: Run, home: Path) -> None:
+    with AtTerminal("chat", "-m", "demo/endless") as terminal:
+        terminal.until("biology> ")
+        terminal.keys("count\r")
+        terminal.until("20 21")
+        terminal.keys("\x03")
+        terminal.until("stopped; what had arrived is kept")
+        terminal.until("biology> ")
+        terminal.keys("/model demo/echo\r")
+        terminal.until("from now on demo/echo")
+        terminal.until("biology> ")
+        terminal.keys("go on\r")
+        terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+
+    states = rows(home, "SELECT role, state FROM messages ORDER BY seq")
+    assert states == [
+        ("user", "complete"),
+        ("assistant", "incomplete"),
+        ("user", "complete"),
+        ("assistant", "complete"),
+    ]
+    [(kept,)] = rows(home, "SELECT content FROM messages WHERE seq = 2")
+    assert kept.startswith("1 2 3 ")
+    assert rows(home, "SELECT count(*) FROM ai_usage") == [(2,)]
+
+
+def test_ctrl_c_at_the_prompt_says_how_to_leave(biology: Run) -> None:
+    with AtTerminal("chat") as terminal:
+        terminal.until("biology> ")
+        terminal.keys("half a li")
+        terminal.until("half a li")
+        terminal.keys("\x03")
+        # Between two keys readline (CPython's binding) sees the signal with the next one only.
+        terminal.keys("\r")
+        terminal.until("Ctrl-D or /exit leaves")
+        terminal.until("biology> ")
+        terminal.keys("/exit\r")
+        terminal.ends(0)
+
+
+def test_ctrl_c_in_a_single_reply_ends_with_130_and_keeps_what_came(biology: Run, home: Path) -> None:
+    with AtTerminal("chat", "-m", "demo/endless", "count") as terminal:
+        terminal.until("20 21")
+        terminal.keys("\x03")
+        rest = terminal.ends(130)
+
+    assert rest.endswith("raptchat: interrupted\r\n")
+    assert rows(home, "SELECT role, state FROM messages ORDER BY seq")[1] == ("assistant", "incomplete")
+
+
+def test_sigterm_ends_a_conversation_with_143(biology: Run) -> None:
+    with AtTerminal("chat") as terminal:
+        terminal.until("biology> ")
+        terminal.signal(signal.SIGTERM)
+        # Between two keys readline (CPython's binding) may see the signal with the next one only.
+        terminal.keys("\r")
+        assert "terminated" in terminal.ends(143)
+
+
+def test_every_command_of_a_conversation(biology: Run, home: Path) -> None:
+    with AtTerminal("chat", "-m", "demo/echo") as terminal:
+
+        def says(line: str) -> str:
+            terminal.keys(line + "\r")
+            return terminal.until("biology> ")
+
+        terminal.until("biology> ")
+        listed = says("/help")
+        for command in ("/help", "/model", "/system", "/new", "/usage", "/exit"):
+            assert f"{command} " in listed
+        assert "nothing was used yet" in says("/usage")
+        assert "demo/echo" in says("/model")
+        assert "no system prompt" in says("/system")
+        assert "is changed" in says("/system Be brief.")
+        assert "Be brief." in says("/system")
+        assert "hello there" in says("hello there")
+        assert re.search(r"1 requests?, \d+ tokens in, \d+ out, ", says("/usage"))
+        assert "is changed" in says("/system Be long.")
+        assert "Be long." in says("/system")
+        assert "from now on demo/reply" in says("/model demo/reply")
+        assert "demo/reply" in says("/model")
+        assert "a new session" in says("/new")
+        assert "again" in says("again")
+        refused = says("/modle x")
+        assert "there is no command `/modle`" in refused
+        assert "did you mean /model?" in refused
+        assert "white space" in says("/model two words")
+        assert says("   ").count("biology> ") == 1
+        terminal.keys("/exit\r")
+        terminal.ends(0)
+
+    assert rows(home, "SELECT model, system_prompt FROM sessions ORDER BY rowid") == [
+        ("demo/reply", "Be long."),
+        ("demo/reply", "Be long."),
+    ]
+
+
+@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
+def test_what_is_no_text_does_not_end_a_conversation(biology: Run, gateway: DemoGateway, locale: str) -> None:
+    with AtTerminal("chat", env=environment(LC_ALL=locale, PYTHONCOERCECLOCALE="0")) as terminal:
+        for line in ("/system a\udce9 b\r", "a\udce9 b\r", "hello\r"):
+            terminal.until("biology> ")
+            terminal.keys(line)
+        terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+
+    assert "Traceback" not in terminal.said
+    assert gateway.requests[-1].body["messages"][-1]["content"] == "hello"
+
+
+def test_an_error_in_a_conversation_does_not_end_it(biology: Run) -> None:
+    with AtTerminal("chat", "-m", "demo/status-401") as terminal:
+        terminal.until("biology> ")
+        terminal.keys("hello\r")
+        said = terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+
+    assert "raptchat: " in said
+    assert "refused the key" in said
+
+
+def test_a_private_conversation_remembers_and_stores_nothing(
+    biology: Run, gateway: DemoGateway, home: Path
+) -> None:
+    with AtTerminal("chat", "--private") as terminal:
+        for line in ("the secret word\r", "again\r"):
+            terminal.until("biology> ")
+            terminal.keys(line)
+        terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+
+    assert len(gateway.requests[-1].body["messages"]) == 3
+    assert rows(home, "SELECT count(*) FROM messages") == [(0,)]
+    assert rows(home, "SELECT count(*) FROM sessions") == [(0,)]
+    assert rows(home, "SELECT count(*) FROM ai_usage") == [(2,)]
+    assert b"secret word" not in b"".join(file.read_bytes() for file in home.rglob("*") if file.is_file())
+
+
+def test_the_history_is_the_groups_own_and_private(biology: Run, home: Path, tmp_path: Path) -> None:
+    with AtTerminal("chat", "-m", "demo/echo") as terminal:
+        terminal.until("biology> ")
+        terminal.keys("what was asked\r")
+        terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+    with AtTerminal("chat", "-m", "demo/echo") as terminal:
+        terminal.until("biology> ")
+        terminal.keys("\x1b[A\r")
+        terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+
+    [(group_id,)] = rows(home, "SELECT id FROM groups")
+    [file] = (home / "history").iterdir()
+    assert file.name == group_id
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert file.read_text() == "what was asked\n"
+    assert rows(home, "SELECT content FROM messages WHERE role = 'user'") == [("what was asked",)] * 2
+
+
+def test_a_conversation_goes_on_with_a_session(biology: Run, gateway: DemoGateway, home: Path) -> None:
+    biology("chat first")
+    with AtTerminal("chat", "-c") as terminal:
+        terminal.until("biology> ")
+        terminal.keys("second\r")
+        terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+
+    assert len(gateway.requests[-1].body["messages"]) == 3
+    assert rows(home, "SELECT count(*) FROM sessions") == [(1,)]
+
+
+def test_a_dry_run_without_a_prompt_is_no_conversation(biology: Run, gateway: DemoGateway) -> None:
+    with AtTerminal("chat", "--dry-run") as terminal:
+        assert "--dry-run needs a prompt" in terminal.ends(2)
+    with AtTerminal("chat", "--no-stdin") as terminal:
+        assert "the prompt is empty" in terminal.ends(2)
+
+    assert gateway.requests == []
+
+
+def test_the_key_is_typed_at_a_hidden_prompt(raptchat: Run, gateway: DemoGateway, tmp_path: Path) -> None:
+    raptchat(["vault", "init", "--file", str(tmp_path / "master.key")])
+    with AtTerminal("group", "add-key", "biology") as terminal:
+        terminal.until("API key for group biology (not shown): ")
+        terminal.keys(DEMO_KEY + "\r")
+        terminal.ends(0)
+
+    assert DEMO_KEY not in terminal.said
+    assert f"now pays with the key {DEMO_KEY[:8]}...{DEMO_KEY[-4:]}" in terminal.said
+
+
+def test_an_empty_key_makes_no_group(raptchat: Run, gateway: DemoGateway, tmp_path: Path) -> None:
+    raptchat(["vault", "init", "--file", str(tmp_path / "master.key")])
+    with AtTerminal("group", "add-key", "biology") as terminal:
+        terminal.until("(not shown): ")
+        terminal.keys("\r")
+        said = terminal.ends(2)
+
+    assert "the API key is empty" in said
+    assert raptchat("group list").out == ""
+
+
+@pytest.mark.parametrize(("typed", "exit_code", "message"), [("\x03", 130, "interrupted"), ("\x04", 2, "nothing")])
+def test_ctrl_c_and_ctrl_d_at_the_hidden_prompt(
+    raptchat: Run, gateway: DemoGateway, tmp_path: Path, typed: str, exit_code: int, message: str
+) -> None:
+    raptchat(["vault", "init", "--file", str(tmp_path / "master.key")])
+    with AtTerminal("group", "add-key", "biology") as terminal:
+        terminal.until("(not shown): ")
+        terminal.keys(typed)
+        assert message in terminal.ends(exit_code)
+
+    assert raptchat("group list").out == ""
+
+
+def test_without_a_keyring_a_key_file_is_offered(raptchat: Run, gateway: DemoGateway, home: Path) -> None:
+    with AtTerminal("group", "add-key", "biology") as terminal:
+        terminal.until("(not shown): ")
+        terminal.keys(DEMO_KEY + "\r")
+        terminal.until("[f] a key file, [p] a passphrase")
+        terminal.until("Which? [f/p/N] ")
+        terminal.keys("f\r")
+        terminal.ends(0)
+
+    assert stat.S_IMODE((home / "master.key").stat().st_mode) == 0o600
+    assert "osmosis" in raptchat("chat osmosis").out
+
+
+def test_without_a_keyring_a_passphrase_is_offered(
+    raptchat: Run, gateway: DemoGateway, home: Path, tmp_path: Path
+) -> None:
+    with AtTerminal("group", "add-key", "biology") as terminal:
+        for prompt, typed in [
+            ("(not shown): ", DEMO_KEY),
+            ("Which? [f/p/N] ", "p"),
+            ("Choose a passphrase: ", "correct horse"),
+            ("The same again: ", "correct horse"),
+        ]:
+            terminal.until(prompt)
+            terminal.keys(typed + "\r")
+        terminal.ends(0)
+    assert "correct horse" not in terminal.said
+
+    with AtTerminal("chat", "osmosis") as terminal:
+        terminal.until("Passphrase: ")
+        terminal.keys("wrong\r")
+        terminal.until("the passphrase is wrong")
+        terminal.until("Passphrase: ")
+        terminal.keys("correct horse\r")
+        terminal.ends(0)
+    assert "A reply from the demo gateway" in "\n".join(terminal.screen())
+
+    assert "no terminal to ask" in raptchat("chat osmosis", exit_code=78).err
+
+
+@pytest.mark.parametrize(("typed", "exit_code"), [("\r", 78), ("n\r", 78), ("\x04", 130)])
+def test_the_offer_can_be_refused(
+    raptchat: Run, gateway: DemoGateway, home: Path, typed: str, exit_code: int
+) -> None:
+    with AtTerminal("group", "add-key", "biology") as terminal:
+        terminal.until("(not shown): ")
+        terminal.keys(DEMO_KEY + "\r")
+        terminal.until("Which? [f/p/N] ")
+        terminal.keys(typed)
+        terminal.ends(exit_code)
+
+    assert rows(home, "SELECT count(*) FROM groups") == [(0,)]
+    assert rows(home, "SELECT count(*) FROM vault_keys") == [(0,)]
+
+
+@pytest.mark.parametrize(("answer", "exit_code", "left"), [("n", 1, 1), ("", 1, 1), ("y", 0, 0), ("YES", 0, 0)])
+def test_what_destroys_asks_first(biology: Run, home: Path, answer: str, exit_code: int, left: int) -> None:
+    with AtTerminal("group", "remove", "biology") as terminal:
+        terminal.until("removing group `biology` with its keys and sessions? [y/N] ")
+        terminal.keys(answer + "\r")
+        said = terminal.ends(exit_code)
+
+    assert ("nothing was changed" in said) == bool(left)
+    assert rows(home, "SELECT count(*) FROM groups") == [(left,)]
+
+
+def test_a_group_without_a_key_is_a_panel_that_says_the_command(biology: Run) -> None:
+    biology("group create history")
+    with AtTerminal("chat", "-g", "history", "And the Ostrogoths?") as terminal:
+        terminal.ends(4)
+        page = "\n".join(terminal.screen())
+
+    assert "AI is not configured for group history" in page
+    assert "raptchat group add-key history" in page
+    assert "https://openrouter.ai/keys" in page
+
+
+def test_no_control_character_of_a_model_reaches_a_terminal(biology: Run) -> None:
+    hostile = "a\x1b]52;c;aGk=\x07b\x9b31mc\u202ed"
+    with AtTerminal("chat", "-m", "demo/echo", "-q", hostile, env=environment(TERM="dumb")) as terminal:
+        terminal.ends(0)
+
+    assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e]", terminal.said)
+
+
+def test_tables_have_a_header_at_a_terminal_and_none_in_a_pipe(biology: Run) -> None:
+    with AtTerminal("credentials", "list", columns=120) as terminal:
+        terminal.ends(0)
+        lines = terminal.screen()
+
+    assert lines[0].split()[:4] == ["id", "group", "provider", "key"]
+    [piped] = biology("credentials list").out.splitlines()
+    assert piped.split("\t")[1:3] == ["biology", "openrouter"]
+
+
+def test_the_demo_runs_at_a_terminal(home: Path) -> None:
+    with AtTerminal("demo", "my own words") as terminal:
+        terminal.ends(0)
+
+    page = "\n".join(terminal.screen())
+    assert "my own words" in page
+    assert "AI is not configured for group history" in page
+    assert not home.exists()
+    assert not list(Path(os.environ.get("TMPDIR", "/tmp")).glob("raptchat-demo-*"))

@@ -1,0 +1,262 @@
+"""Signals, pipes and an environment that lacks something: real processes, as a shell starts them."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run, environment, rows
+from processes import PATIENCE_SECONDS, RAPTCHAT, read_until, run, started
+
+from raptchat.demo import DEMO_KEY, DemoGateway
+
+ENDLESS = ("chat", "-m", "demo/endless", "--no-stdin", "count")
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code", "word"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "terminated")],
+)
+def test_a_signal_in_mid_reply_keeps_what_came(
+    biology: Run, home: Path, number: signal.Signals, exit_code: int, word: str
+) -> None:
+    with started(*ENDLESS) as process:
+        assert process.stdout
+        assert process.stderr
+        shown = read_until(process.stdout.fileno(), b"20 21")
+        process.send_signal(number)
+        rest, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == exit_code
+    assert err.decode() == f"raptchat: {word}\n"
+    assert (shown + rest).endswith(b"\n")
+    [_, (role, state, content)] = rows(home, "SELECT role, state, content FROM messages ORDER BY seq")
+    assert (role, state) == ("assistant", "incomplete")
+    assert content == (shown + rest).decode().removesuffix("\n")
+    [(model, cost)] = rows(home, "SELECT model, cost_nano_usd FROM ai_usage")
+    assert (model, cost) == ("demo/endless", None)
+    assert rows(home, "SELECT last_used_at FROM ai_credentials") == [(None,)]
+
+
+@pytest.mark.parametrize(
+    ("number", "exit_code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_signal_in_json_lines_is_an_error_line(biology: Run, number: signal.Signals, exit_code: int) -> None:
+    with started(*ENDLESS, "--jsonl") as process:
+        assert process.stdout
+        shown = read_until(process.stdout.fileno(), b'"20 "')
+        process.send_signal(number)
+        rest, err = process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == exit_code
+    lines = [json.loads(line) for line in (shown + rest).splitlines()]
+    assert lines[0] == {"type": "content", "text": "1 "}
+    assert (lines[-1]["type"], lines[-1]["code"], lines[-1]["statusCode"]) == ("error", "INTERRUPTED", 499)
+    assert json.loads(err)["code"] == "INTERRUPTED"
+
+
+def test_a_killed_process_leaves_the_question_and_what_came(biology: Run, home: Path) -> None:
+    with started(*ENDLESS) as process:
+        assert process.stdout
+        read_until(process.stdout.fileno(), b"20 21")
+        process.kill()
+        process.wait()
+
+    stored = rows(home, "SELECT role, state, content FROM messages ORDER BY seq")
+    assert stored[0] == ("user", "complete", "count")
+    assert stored[1][:2] == ("assistant", "incomplete")
+    assert stored[1][2].startswith("1 ")
+    assert "A reply" in biology("chat -c -m demo/reply 'go on'").out
+
+
+def test_a_signal_that_is_ignored_from_the_start_stays_ignored(biology: Run) -> None:
+    nohup = (
+        "import os, signal, sys; signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    command = [sys.executable, "-I", "-S", "-c", nohup, *RAPTCHAT, *ENDLESS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        read_until(process.stdout.fileno(), b"20 21")
+        process.send_signal(signal.SIGHUP)
+        read_until(process.stdout.fileno(), b"200 201")
+        process.terminate()
+        process.communicate(timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 143
+
+
+def test_a_closed_pipe_ends_a_reply_quietly_and_books_it(biology: Run, home: Path) -> None:
+    with started(*ENDLESS) as process:
+        assert process.stdout
+        assert process.stderr
+        read_until(process.stdout.fileno(), b"20 21")
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(PATIENCE_SECONDS) == 0
+
+    assert rows(home, "SELECT state FROM messages WHERE role = 'assistant'") == [("incomplete",)]
+    assert rows(home, "SELECT count(*) FROM ai_usage") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "words", ["--help", "--version", "group --help", "chat --help", "credentials list", "whoami --json"]
+)
+def test_a_closed_pipe_is_no_error(biology: Run, words: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as pipe:
+        ended = subprocess.run(
+            [*RAPTCHAT, *words.split()], stdout=pipe, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
+        )
+
+    assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize(
+    "words",
+    ["--help", "--version", "group --help", "chat --help", "credentials list", "chat hello", "chat hi --json"],
+)
+def test_a_full_disk_behind_standard_output_is_74(biology: Run, home: Path, words: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ended = subprocess.run(
+            [*RAPTCHAT, *words.split()], stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
+        )
+
+    assert ended.returncode == 74
+    assert b"No space left on device" in ended.stderr
+    assert b"Traceback" not in ended.stderr
+    if words == "chat hello":
+        assert rows(home, "SELECT count(*) FROM ai_usage") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    ("shell", "exit_code", "message"),
+    [
+        ("--help >&-", 74, "standard output cannot be written: it is closed"),
+        ("group list >&-", 74, "standard output cannot be written: it is closed"),
+        ("chat hello >&- </dev/null", 74, "standard output cannot be written: it is closed"),
+        ("chat hello 2>&- <&-", 0, ""),
+        ("chat <&-", 2, "the prompt is empty"),
+        ("chat -g nobody hello 2>&-", 3, ""),
+        ("group add-key history --stdin <&-", 2, "standard input is closed"),
+        ("group remove biology <&-", 2, "needs --yes"),
+    ],
+)
+def test_closed_streams(biology: Run, shell: str, exit_code: int, message: str) -> None:
+    ended = subprocess.run(
+        ["sh", "-c", f'"$0" -m raptchat {shell}', sys.executable], capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == exit_code, ended.stderr
+    assert message in ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+def test_a_pipe_that_never_sends_is_waited_for_with_a_word(biology: Run) -> None:
+    with started("chat", "hello", stdin=subprocess.PIPE) as process:
+        assert process.stderr
+        assert process.stdin
+        said = read_until(process.stderr.fileno(), b"\n")
+        assert said == b"waiting for standard input; --no-stdin does not read it\n"
+        out, _ = process.communicate(b"and this first", timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 0
+    assert b"> and this first\n>\n> hello" in out.replace(b"> \n", b">\n")
+
+
+def test_no_stdin_does_not_wait_for_a_pipe(biology: Run) -> None:
+    with started("chat", "--no-stdin", "hello", stdin=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        assert b"> hello" in process.stdout.read()
+        assert process.stderr.read() == b""
+        assert process.wait(PATIENCE_SECONDS) == 0
+
+
+def test_sigint_while_waiting_for_standard_input(biology: Run) -> None:
+    with started("chat", "hello", stdin=subprocess.PIPE) as process:
+        assert process.stderr
+        read_until(process.stderr.fileno(), b"\n")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_SECONDS) == 130
+        assert process.stderr.read() == b"raptchat: interrupted\n"
+
+
+def test_without_home_and_xdg_variables(tmp_path: Path) -> None:
+    said = run("--version", env={"PATH": os.defpath})
+    assert re.fullmatch(r"raptchat \d+\.\d+\.\d+\n", said.stdout)
+
+    missing = run("config", "path", env={"PATH": os.defpath})
+    assert missing.stdout.endswith("raptchat/config.toml\n")
+
+
+def test_the_platforms_folders_are_used_without_a_home_of_its_own(tmp_path: Path) -> None:
+    env = {"PATH": os.defpath, "HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path / "data")}
+    run("group", "create", "biology", env=env)
+
+    assert (tmp_path / "data" / "raptchat" / "raptchat.db").stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "data" / "raptchat").stat().st_mode & 0o777 == 0o700
+
+
+def test_in_a_pipe_force_color_colours_no_data(biology: Run) -> None:
+    said = run("credentials", "list", env=environment(FORCE_COLOR="1"))
+
+    assert "\x1b" not in said.stdout
+    assert said.stdout.count("\t") == 7
+
+
+def test_in_a_deleted_folder(biology: Run, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    script = f'rmdir "{folder}" && "$0" -m raptchat "$@"'
+    for words, exit_code in [(["whoami"], 0), (["group", "bind", "biology"], 2), (["chat", "hello"], 0)]:
+        folder.mkdir(exist_ok=True)
+        ended = subprocess.run(
+            ["sh", "-c", script, sys.executable, *words],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+        )
+        assert ended.returncode == exit_code, ended.stderr
+        assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the names of files are Unicode")
+def test_in_a_folder_whose_name_is_not_utf8(biology: Run, tmp_path: Path) -> None:
+    folder = os.fsencode(tmp_path) + b"/lat\xe9/below"
+    os.makedirs(folder)  # noqa: PTH103 - a path of bytes
+
+    def there(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*RAPTCHAT, *words], cwd=folder, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+
+    assert "chosen" not in there("chat", "hello").stderr
+    refused = there("group", "bind", "biology")
+    assert refused.returncode == 2
+    assert "not valid UTF-8" in refused.stderr
+    biology("group create history")
+    biology("group bind biology")
+    assert f"biology (chosen by the folder {tmp_path})" in there("whoami").stdout
+
+
+def test_sixteen_processes_chat_at_once_in_one_store(biology: Run, home: Path, gateway: DemoGateway) -> None:
+    commands = [[*RAPTCHAT, "chat", "-m", "demo/echo", f"word {number}"] for number in range(16)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for command in commands
+    ]
+    said = [process.communicate(timeout=PATIENCE_SECONDS) for process in processes]
+
+    assert [process.returncode for process in processes] == [0] * 16
+    assert said == [(f"word {number}\n".encode(), b"") for number in range(16)]
+    assert rows(home, "SELECT count(*) FROM ai_usage") == [(16,)]
+    assert rows(home, "SELECT state, count(*) FROM messages GROUP BY state") == [("complete", 32)]
+    assert {request.api_key for request in gateway.requests} == {DEMO_KEY}
