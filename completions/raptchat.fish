@@ -1,0 +1,1 @@
+complete --command raptchat --no-files --arguments "(env _RAPTCHAT_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) raptchat)" --condition "env _RAPTCHAT_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) raptchat"

@@ -1,0 +1,42 @@
+"""What `nox` runs: the same as CI. `nox -l` lists the sessions, `nox -s tests -- -k vault` runs a part."""
+
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "virtualenv"
+nox.options.reuse_venv = "yes"
+# A machine with one Python tests with one; CI as well.
+nox.options.error_on_missing_interpreters = False
+
+GROUPS = nox.project.load_toml("pyproject.toml")
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Format, lint, types and import floors."""
+    session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "dev"))
+    session.run("ruff", "format", "--check", ".")
+    session.run("ruff", "check", ".")
+    session.run("mypy")
+    session.run("lint-imports")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """The tests, on the tree, with coverage."""
+    session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "test"))
+    session.run("pytest", "-n", "auto", *(session.posargs or ["--cov", "--cov-report=term"]))
+
+
+@nox.session(python=["3.12", "3.13"])
+def wheel(session: nox.Session) -> None:
+    """The same tests, on the built wheel."""
+    session.install("build", *nox.project.dependency_groups(GROUPS, "test"))
+    out = Path(session.create_tmp()).resolve()
+    for old in out.glob("*.whl"):
+        old.unlink()
+    session.run("python", "-m", "build", "--wheel", "--outdir", str(out), silent=True)
+    session.install("--force-reinstall", "--no-deps", *map(str, out.glob("*.whl")))
+    session.install(*map(str, out.glob("*.whl")))
+    session.run("pytest", "-n", "auto", *session.posargs)
