@@ -63,8 +63,9 @@ class Sessions:
         """Sessions, the last used first, of one group or of all; all of them with a *limit* of -1."""
         rows = self._db.rows(
             f"SELECT {COLUMNS}, (SELECT count(*) FROM messages WHERE session_id = sessions.id) AS messages"
-            " FROM sessions WHERE ?1 IS NULL OR group_id = ?1 ORDER BY last_used_at DESC, rowid DESC LIMIT ?2",
-            (group_id, limit),
+            " FROM sessions WHERE :group_id IS NULL OR group_id = :group_id"
+            " ORDER BY last_used_at DESC, rowid DESC LIMIT :limit",
+            {"group_id": group_id, "limit": limit},
         )
         return [Listed(messages=row.pop("messages"), session=record(Session, row)) for row in rows]
 
@@ -106,9 +107,16 @@ class Sessions:
         now = utc_now()
         row = self._db.row(
             "INSERT INTO messages (session_id, seq, role, content, state, model, created_at)"
-            " SELECT ?1, 1 + coalesce(max(seq), 0), ?2, ?3, ?4, ?5, ?6 FROM messages WHERE session_id = ?1"
-            " RETURNING seq",
-            (session_id, role, content, state, model, now),
+            " SELECT :session_id, 1 + coalesce(max(seq), 0), :role, :content, :state, :model, :now"
+            " FROM messages WHERE session_id = :session_id RETURNING seq",
+            {
+                "session_id": session_id,
+                "role": role,
+                "content": content,
+                "state": state,
+                "model": model,
+                "now": now,
+            },
         )
         assert row is not None
         self.set(session_id, last_used_at=now)
