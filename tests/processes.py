@@ -82,7 +82,7 @@ class AtTerminal:
         self.columns, self.lines = columns, lines
         self._mine, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (lines, columns))
-        environ = {"TERM": "xterm-256color", **(os.environ if env is None else env)}
+        environ = {**os.environ, "TERM": "xterm-256color"} if env is None else {"TERM": "xterm-256color", **env}
         command = [sys.executable, "-I", "-S", "-c", _AT_TERMINAL, *RAPTCHAT, *words]
         self._process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
         os.close(theirs)

@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import sqlite3
 import stat
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -235,6 +237,38 @@ def test_a_key_in_the_place_of_a_name_is_not_repeated(biology: Run, words: str, 
         assert KEY not in said.out + said.err
 
 
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        ("group add-key history --from-env {}", "sk-short"),
+        ("group add-key history --from-env {}", "gsk_0123456789abcdef"),
+        ("{}", "Zx0123456789abcdef0123secret"),
+        ("group {}", "gsk_0123456789abcdef"),
+        ("vault {}", "Zx0123456789abcdef0123secret"),
+    ],
+)
+def test_a_key_of_another_form_is_not_repeated_either(biology: Run, words: str, key: str) -> None:
+    for more in ("", " --json"):
+        said = biology(words.format(key) + more, exit_code=2)
+        assert key not in said.out + said.err
+
+
+@pytest.mark.parametrize("flag", ["--ke", "--keyy", "--kay", "--api", "--api-kei", "--apikey", "--key-fil"])
+def test_the_flags_that_only_refuse_a_key_are_never_suggested(biology: Run, flag: str) -> None:
+    said = biology(f"group add-key history {flag} x", exit_code=2)
+
+    assert f"no such option: {flag}" in said.err
+    assert not re.search(r"--(api-)?key\b(?!-)", said.err)
+
+
+def test_the_help_of_add_key_shows_neither_hidden_flags_nor_hidden_words(raptchat: Run) -> None:
+    shown = raptchat("group add-key --help").out
+
+    assert "--key-file" in shown
+    assert not re.search(r"--(api-)?key\b(?!-)", shown)
+    assert shown.splitlines()[0] == "Usage: raptchat group add-key [OPTIONS] {G}"
+
+
 def test_a_key_in_the_variable_that_names_the_group_is_not_repeated(
     biology: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -374,6 +408,49 @@ def test_a_wrong_passphrase(
     assert raptchat("credentials list").out
 
 
+def become_a_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir(0o700)
+
+
+KEY_FILE_FAULTS: dict[str, Callable[[Path], object]] = {
+    "gone": Path.unlink,
+    "a folder": become_a_folder,
+    "empty": lambda file: file.write_text(""),
+    "two lines": lambda file: file.write_text("one\ntwo\n"),
+    "junk": lambda file: file.write_text("junk\n"),
+    "damaged": lambda file: file.write_text("raptchat-key-1:AAAA\n"),
+    "another store's": lambda file: file.write_text("raptchat-key-1:" + "A" * 43 + "=\n"),
+    "readable by others": lambda file: file.chmod(0o644),
+}
+
+
+@pytest.mark.parametrize("fault", KEY_FILE_FAULTS)
+def test_whatever_is_wrong_with_the_key_file_there_is_a_hint(biology: Run, tmp_path: Path, fault: str) -> None:
+    KEY_FILE_FAULTS[fault](tmp_path / "master.key")
+    refused = biology("chat hello --json", exit_code=2 if fault in {"empty", "two lines"} else 78)
+
+    assert json.loads(refused.err)["hint"]
+
+
+@pytest.mark.parametrize("fault", ["gone", "empty", "another"])
+def test_whatever_is_wrong_with_the_passphrase_file_there_is_a_hint(
+    raptchat: Run, gateway: DemoGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    file = tmp_path / "passphrase"
+    file.write_text("correct horse\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("RAPTCHAT_PASSPHRASE_FILE", str(file))
+    raptchat("group add-key biology --stdin", stdin=DEMO_KEY)
+    if fault == "gone":
+        file.unlink()
+    else:
+        file.write_text("" if fault == "empty" else "battery staple\n")
+
+    refused = raptchat("chat hello --json", exit_code=2 if fault == "empty" else 78)
+    assert json.loads(refused.err)["hint"]
+
+
 # The store
 
 
@@ -385,6 +462,33 @@ def test_a_damaged_store_is_left_as_it_is(biology: Run, home: Path, content: byt
         assert biology(words, exit_code=74).out == ""
 
     assert store.read_bytes() == content
+
+
+def test_times_that_are_none_are_shown_as_they_stand(biology: Run, home: Path) -> None:
+    session = json.loads(biology("chat hello --json").out)["session"]
+    [(credential,)] = rows(home, "SELECT id FROM ai_credentials")
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("UPDATE groups SET created_at = 'garbage'")
+        db.execute("UPDATE ai_credentials SET created_at = 'garbage', last_used_at = 'rubbish'")
+        db.execute("UPDATE sessions SET created_at = 'garbage', last_used_at = 'garbage\x1b[2J'")
+        db.execute("UPDATE messages SET created_at = 'garbage'")
+        db.execute("UPDATE ai_usage SET created_at = 'garbage'")
+        db.execute("UPDATE vault_slots SET created_at = 'garbage'")
+
+    for words, shown in [
+        ("group list", "rubbish"),
+        ("group show biology", "garbage"),
+        ("credentials list", "garbage"),
+        (f"credentials show {credential}", "rubbish"),
+        ("sessions list", "garbage"),
+        (f"sessions show {session}", "garbage"),
+        ("usage --by day", "garbage"),
+        ("vault status", "garbage"),
+    ]:
+        said = biology(words)
+        assert shown in said.out, words
+        assert "\x1b" not in said.out
+        assert "bug" not in said.err
 
 
 def test_a_newer_store_is_refused_untouched(biology: Run, home: Path) -> None:
@@ -535,6 +639,21 @@ def test_flags_out_of_range_are_refused_and_nothing_is_sent(
     assert said.err.startswith("{" if "--json" in words else "raptchat: ")
     assert gateway.requests == []
     assert rows(home, "SELECT (SELECT count(*) FROM ai_usage) + (SELECT count(*) FROM ai_credentials)") == [(1,)]
+
+
+@pytest.mark.parametrize(
+    "flags", ["-o x NaN", "-o x -Infinity", "-o x '[1e999]'", "--temperature nan", "--top-p nan"]
+)
+@pytest.mark.parametrize("more", ["", " --dry-run"])
+def test_a_number_that_json_does_not_have_is_refused(
+    biology: Run, gateway: DemoGateway, home: Path, flags: str, more: str
+) -> None:
+    said = biology(f"chat {flags}{more} hello", exit_code=2)
+
+    assert said.out == ""
+    assert "has no form in JSON" in said.err
+    assert gateway.requests == []
+    assert rows(home, "SELECT count(*) FROM sessions") == [(0,)]
 
 
 def test_an_option_that_is_nested_too_deeply(biology: Run, gateway: DemoGateway) -> None:

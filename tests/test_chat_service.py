@@ -1,11 +1,14 @@
 """One message and its reply: what is sent, what is kept, and what is booked, however it ends."""
 
 import json
+import os
+import signal
 import sqlite3
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,9 @@ from raptchat import (
     DoneChunk,
     Factory,
     GatewayError,
+    GroupNotFoundError,
     IncompleteReplyError,
+    ReasoningChunk,
     RetryChunk,
     SessionNotFoundError,
     StoreError,
@@ -161,7 +166,7 @@ def test_the_reply_is_stored_as_it_arrives(desk: Desk) -> None:
 
 
 def test_what_arrived_is_stored_also_while_nothing_more_comes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("raptchat.chat.AUTOSAVE_SECONDS", 0.02)
+    monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 0.02)
     kept: list[bool] = []
 
     def watch() -> None:
@@ -182,7 +187,7 @@ def test_what_arrived_is_stored_also_while_nothing_more_comes(desk: Desk, monkey
 def test_an_autosave_that_fails_ends_quietly_and_the_last_save_says_why(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raptchat.chat.AUTOSAVE_SECONDS", 0.01)
+    monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 0.01)
     stream = desk.service.send_message(desk.session.id, "one two three four", model="demo/slow")
     shown = [next(chunk for chunk in stream if isinstance(chunk, ContentChunk))]
     desk.factory.store._connection.execute("PRAGMA query_only = ON")
@@ -300,12 +305,223 @@ def test_whoever_ends_a_reply_keeps_what_had_arrived(desk: Desk, ending: type[Ba
 
 
 def test_a_request_that_was_interrupted_before_its_reply_is_booked_all_the_same(desk: Desk) -> None:
-    stream = desk.service.send_message(desk.session.id, "hello", model="demo/slow")
-    next(stream)  # the gateway began to answer
+    stream = desk.service.send_message(desk.session.id, "hello", model="demo/reasoning")
+    assert isinstance(next(stream), ReasoningChunk)  # the gateway began to answer
     stream.close()
 
     assert desk.messages() == [("user", "hello", "complete")]
+    assert desk.usage("model, generation_id, total_tokens") == [("demo/reasoning", "gen-demo", None)]
+    assert desk.last_used() is None
+
+
+class Ended(BaseException):
+    """What the handler of SIGTERM raises here."""
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """SIGINT and SIGTERM raise, as they do in the command."""
+
+    def end(*_: object) -> None:
+        raise Ended
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, end)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+# What another connection does, and which of ours then waits for it.
+WRITER = (("BEGIN IMMEDIATE",), "BEGIN IMMEDIATE")
+READER = (("BEGIN", "SELECT * FROM groups"), "COMMIT")
+
+
+@contextmanager
+def held(home: Path, statements: tuple[str, ...]) -> Iterator[sqlite3.Connection]:
+    """The store in the hands of another connection, until it is closed or rolls back."""
+    with closing(sqlite3.connect(home / "raptchat.db", isolation_level=None, check_same_thread=False)) as other:
+        for statement in statements:
+            other.execute(statement).fetchall()
+        yield other
+
+
+def waits_for(statement: str) -> bool:
+    """Whether the main thread is at this statement."""
+    main = threading.main_thread().ident
+    assert main is not None
+    frame = sys._current_frames()[main]
+    return frame.f_code.co_name == "execute" and frame.f_locals.get("sql") == statement
+
+
+@contextmanager
+def signalled(
+    home: Path, numbers: tuple[signal.Signals, ...], lock: tuple[tuple[str, ...], str]
+) -> Iterator[None]:
+    """Another connection holds the store, and lets go once the signals came while the main thread waits."""
+    statements, waiting = lock
+    with held(home, statements) as other:
+
+        def interrupt() -> None:
+            try:
+                until(lambda: waits_for(waiting))
+                for number in numbers:
+                    os.kill(os.getpid(), number)
+            finally:
+                other.rollback()
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        yield
+        thread.join()
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("lock", [WRITER, READER], ids=["writer", "reader"])
+@pytest.mark.parametrize(
+    "numbers",
+    [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGINT, signal.SIGTERM)],
+    ids=["SIGINT", "SIGTERM", "both"],
+)
+def test_a_signal_while_the_last_save_waits_for_the_store_loses_nothing(
+    desk: Desk,
+    monkeypatch: pytest.MonkeyPatch,
+    numbers: tuple[signal.Signals, ...],
+    lock: tuple[tuple[str, ...], str],
+) -> None:
+    monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 60)
+    stream = desk.service.send_message(desk.session.id, "one two three")
+    next(chunk for chunk in stream if isinstance(chunk, ContentChunk))
+
+    with signalled(desk.home, numbers, lock), pytest.raises((KeyboardInterrupt, Ended)):
+        list(stream)
+
+    assert desk.messages() == [("user", "one two three", "complete"), ("assistant", "one two three", "complete")]
+    assert desk.usage("finish_reason, total_tokens, cost_nano_usd") == [("stop", 6, 18_000)]
+    assert desk.last_used()
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("lock", [WRITER, READER], ids=["writer", "reader"])
+def test_a_second_signal_waits_until_a_reply_that_was_stopped_is_stored(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, lock: tuple[tuple[str, ...], str]
+) -> None:
+    monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 60)
+    stream = desk.service.send_message(desk.session.id, "hello", model="demo/endless")
+    shown = "".join(next(stream).text for _ in range(20))  # type: ignore[union-attr]
+
+    with signalled(desk.home, (signal.SIGTERM, signal.SIGINT), lock), pytest.raises((KeyboardInterrupt, Ended)):
+        stream.throw(KeyboardInterrupt)
+
+    assert desk.messages() == [("user", "hello", "complete"), ("assistant", shown, "incomplete")]
+    assert desk.usage("model, total_tokens") == [("demo/endless", None)]
+    assert desk.last_used() is None
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("lock", [WRITER, READER], ids=["writer", "reader"])
+def test_a_signal_while_the_first_text_is_stored_does_not_store_it_twice(
+    desk: Desk, lock: tuple[tuple[str, ...], str]
+) -> None:
+    with held(desk.home, ()) as other:
+
+        def body() -> Iterator[bytes]:
+            for statement in lock[0]:
+                other.execute(statement).fetchall()
+            yield b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
+            until(lambda: waits_for(lock[1]))
+            os.kill(os.getpid(), signal.SIGINT)
+            other.rollback()
+
+        desk.gateway.answer(Answer(body=body(), ending="hang"))
+        with pytest.raises(KeyboardInterrupt):
+            list(desk.service.send_message(desk.session.id, "hello"))
+
+    assert desk.messages() == [("user", "hello", "complete"), ("assistant", "hi", "incomplete")]
     assert len(desk.usage()) == 1
+
+
+@pytest.mark.usefixtures("handlers")
+def test_a_signal_after_the_end_of_an_empty_reply_books_it_once(desk: Desk) -> None:
+    stream = desk.service.send_message(desk.session.id, "hello", model="demo/reasoning")
+    next(stream)
+    with signalled(desk.home, (signal.SIGINT,), WRITER), pytest.raises(KeyboardInterrupt):
+        stream.close()
+
+    assert desk.messages() == [("user", "hello", "complete")]
+    assert len(desk.usage()) == 1
+
+
+def test_in_a_thread_of_its_own_a_reply_is_stored_as_anywhere(desk: Desk) -> None:
+    ended: list[tuple[str, DoneChunk | None, RaptchatError | None]] = []
+    thread = threading.Thread(target=lambda: ended.append(desk.send("from a thread")))
+    thread.start()
+    thread.join()
+
+    [(shown, done, error)] = ended
+    assert (shown, error) == ("from a thread", None)
+    assert done is not None
+    assert desk.messages()[1] == ("assistant", "from a thread", "complete")
+
+
+@pytest.mark.parametrize("lock", [WRITER, READER], ids=["writer", "reader"])
+def test_a_beginning_that_could_not_be_stored_is_stored_with_the_rest(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, lock: tuple[tuple[str, ...], str]
+) -> None:
+    monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 60)
+    desk.factory.store._connection.execute("PRAGMA busy_timeout = 50")
+    with held(desk.home, ()) as other:
+
+        def body() -> Iterator[bytes]:
+            for statement in lock[0]:
+                other.execute(statement).fetchall()
+            yield b'data: {"choices":[{"delta":{"content":"one "}}]}\n\n'
+            yield b'data: {"choices":[{"delta":{"content":"two"},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+        desk.gateway.answer(Answer(body=body()))
+        stream = desk.service.send_message(desk.session.id, "hello")
+        assert next(stream) == ContentChunk("one ")
+        assert desk.messages() == [("user", "hello", "complete")]
+        other.rollback()
+        # What another process says meanwhile takes the number that the beginning would have had.
+        with Factory(Settings.load()) as meanwhile, meanwhile.store.write():
+            meanwhile.store.sessions.add_message(desk.session.id, "user", "me too")
+        assert isinstance(list(stream)[-1], DoneChunk)
+
+    assert desk.messages() == [
+        ("user", "hello", "complete"),
+        ("user", "me too", "complete"),
+        ("assistant", "one two", "complete"),
+    ]
+
+
+def test_the_reply_is_stored_as_soon_as_a_store_that_was_busy_is_free(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 0.01)
+    connection = desk.factory.store._connection
+    connection.execute("PRAGMA busy_timeout = 10")
+    attempts: list[str] = []
+    with held(desk.home, ()) as other:
+
+        def body() -> Iterator[bytes]:
+            other.execute("BEGIN IMMEDIATE")
+            attempts.clear()
+            yield b'data: {"choices":[{"delta":{"content":"hi"}}]}\n\n'
+            until(lambda: attempts.count("BEGIN IMMEDIATE") >= 4)  # each but the last has failed
+            assert desk.messages() == [("user", "hello", "complete")]
+            other.rollback()
+            until(lambda: desk.messages()[1:] == [("assistant", "hi", "incomplete")])
+            yield b"data: [DONE]\n\n"
+
+        connection.raw.set_trace_callback(attempts.append)
+        desk.gateway.answer(Answer(body=body()))
+        shown, done, error = desk.send()
+
+    assert (shown, error) == ("hi", None)
+    assert done is not None
+    assert desk.messages()[1] == ("assistant", "hi", "complete")
 
 
 def test_a_conversation_goes_on_after_a_cut_reply(desk: Desk) -> None:
@@ -544,6 +760,69 @@ def test_a_reply_to_what_is_removed_meanwhile_is_still_booked(desk: Desk, what: 
     assert isinstance(list(stream)[-1], DoneChunk)
     assert desk.messages() == []
     assert desk.usage("group_name, total_tokens") == [("biology", 6)]
+
+
+@pytest.mark.parametrize("what", ["session", "group"])
+@pytest.mark.parametrize(
+    ("event", "outcome"),
+    [
+        ('{"choices":[{"delta":{"content":"hi"},"finish_reason":"stop"}]}', None),
+        ('{"choices":[{"delta":{"content":"hi"},"finish_reason":"error"}]}', IncompleteReplyError),
+        ('{"choices":[{"delta":{},"finish_reason":"stop"}]}', IncompleteReplyError),
+    ],
+    ids=["whole", "cut", "empty"],
+)
+def test_a_request_of_what_is_removed_before_its_first_text_is_booked(
+    desk: Desk, what: str, event: str, outcome: type[RaptchatError] | None
+) -> None:
+    def body() -> Iterator[bytes]:
+        with Factory(Settings.load()) as other, other.store.write():
+            if what == "session":
+                other.store.sessions.remove(desk.session.id)
+            else:
+                other.store.groups.remove(desk.group.id)
+        yield f"data: {event}\n\ndata: [DONE]\n\n".encode()
+
+    desk.gateway.answer(Answer(body=body()))
+    _, done, error = desk.send()
+
+    assert (error and type(error)) == outcome
+    assert (done is None) == (outcome is not None)
+    assert desk.messages() == []
+    assert desk.usage("group_id, group_name, session_id, credential_id") == [
+        (desk.group.id, "biology", desk.session.id, desk.credential_id)
+    ]
+
+
+def test_a_question_of_a_session_that_was_removed_meanwhile_is_refused_as_any_other(desk: Desk) -> None:
+    def body() -> Iterator[bytes]:
+        with Factory(Settings.load()) as other, other.store.write():
+            other.store.groups.remove(desk.group.id)
+        yield b"{}"
+
+    desk.gateway.answer(Answer(401, {}, body()))
+    _, _, error = desk.send()
+
+    assert isinstance(error, AuthenticationFailedError)
+    assert str(error).endswith("(group `biology`)")
+    assert desk.messages() == desk.usage() == []
+
+
+def test_an_unknown_group_has_no_session_and_no_private_message(desk: Desk) -> None:
+    with pytest.raises(GroupNotFoundError, match="no group with the id `nobody`"):
+        desk.service.create_session("nobody")
+    with pytest.raises(GroupNotFoundError, match="no group with the id `nobody`"):
+        list(desk.service.send_private("nobody", [Message("user", "hello")]))
+
+    assert desk.gateway.requests == []
+    assert rows(desk.home, "SELECT count(*) FROM sessions") == [(1,)]
+
+
+def test_no_private_message_at_all_is_an_empty_prompt(desk: Desk) -> None:
+    with pytest.raises(UsageError, match="the prompt is empty"):
+        private(desk, [])
+
+    assert desk.gateway.requests == []
 
 
 def private(desk: Desk, messages: list[Message], **arguments: Any) -> list[Chunk]:

@@ -196,6 +196,17 @@ def test_c_goes_on_with_the_last_session_of_the_group(two: Run, gateway: DemoGat
     assert [message["content"] for message in sent(gateway)["messages"]] == ["one", "one", "three"]  # type: ignore[attr-defined]
 
 
+def test_c_after_a_refused_first_message_goes_on_with_the_good_session(
+    biology: Run, gateway: DemoGateway, home: Path
+) -> None:
+    biology("chat -m demo/echo one")
+    biology("chat -m demo/status-401 refused", exit_code=77)
+    biology("chat -c -m demo/echo two")
+
+    assert [message["content"] for message in sent(gateway)["messages"]] == ["one", "one", "two"]  # type: ignore[attr-defined]
+    assert rows(home, "SELECT count(*) FROM messages GROUP BY session_id ORDER BY 1") == [(1,), (4,)]
+
+
 def test_a_session_is_named_by_the_beginning_of_its_id(two: Run, gateway: DemoGateway, home: Path) -> None:
     session = json.loads(two("chat -g biology -m demo/echo one --json").out)["session"]
     two(f"chat -g biology --session {session[:8].upper()} two")
@@ -346,6 +357,26 @@ def test_a_dry_run_sends_and_stores_nothing(biology: Run, gateway: DemoGateway, 
     real = dict(sent(gateway))
     real.pop("session_id")  # of a session that only a real run makes
     assert document["request"] == real
+
+
+def test_a_dry_run_shows_the_request_that_goes_on_with_a_session(biology: Run, gateway: DemoGateway) -> None:
+    session = json.loads(biology("chat -m demo/echo one --json").out)["session"]
+    for which in ("-c", f"--session {session}"):
+        request = json.loads(biology(f"chat {which} --max-tokens 9 --dry-run two").out)["request"]
+        biology(f"chat {which} --max-tokens 9 two")
+        assert request == sent(gateway)
+        assert request["session_id"] == session
+
+
+def test_a_dry_run_refuses_a_gateway_that_the_key_is_not_for(
+    biology: Run, gateway: DemoGateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AI_GATEWAY_URL", "https://gateway.example/v1")
+    dry = biology("chat --dry-run hello", exit_code=78)
+
+    assert dry.out == ""
+    assert f"is for {gateway.url.removesuffix('/api/v1')}, and the gateway is now https://gateway.ex" in dry.err
+    assert dry.err == biology("chat hello", exit_code=78).err
 
 
 def test_a_dry_run_needs_a_key_too(biology: Run) -> None:

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 from conftest import Run, environment
 from processes import PATIENCE_SECONDS, read_until, run, started
 
@@ -31,6 +32,14 @@ def test_the_demo_touches_nothing_of_the_real_thing(biology: Run, home: Path) ->
 
 def test_an_empty_question_is_refused(raptchat: Run) -> None:
     assert raptchat("demo ''", exit_code=2).out == ""
+
+
+@pytest.mark.parametrize("words", ["demo --json", "demo --serve --json", "demo --serve some words"])
+def test_what_the_demo_has_no_form_for_is_refused(raptchat: Run, words: str) -> None:
+    said = raptchat(words, exit_code=2)
+
+    assert said.out == ""
+    assert "USAGE" in said.err or "--serve takes no words" in said.err
 
 
 def test_the_served_gateway_is_used_with_the_lines_it_prints(tmp_path: Path) -> None:

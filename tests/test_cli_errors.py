@@ -1,6 +1,7 @@
 """Every code of the contract's section 3: what a shell sees, what a script reads, and never a traceback."""
 
 import json
+import shlex
 import signal
 import sqlite3
 from contextlib import closing
@@ -51,7 +52,7 @@ def read(err: str) -> dict[str, object]:
     """The one line of JSON on standard error."""
     [line] = err.splitlines()
     fields: dict[str, object] = json.loads(line)
-    assert list(fields)[:3] == ["error", "code", "statusCode"]
+    assert list(fields)[:4] == ["error", "code", "statusCode", "hint"]
     assert fields["error"]
     return fields
 
@@ -101,6 +102,14 @@ def test_a_cut_reply_is_shown_and_kept_and_ends_with_1(biology: Run, home: Path,
     assert rows(home, "SELECT last_used_at FROM ai_credentials") == [(None,)]
 
 
+def test_a_refused_key_is_named_with_its_group_and_what_to_do(biology: Run) -> None:
+    fields = read(biology("chat -m demo/status-401 --json hello", exit_code=77).err)
+
+    assert f"(key `{DEMO_KEY[:8]}...{DEMO_KEY[-4:]}` of group `biology`)" in str(fields["error"])
+    assert fields["group"] == "biology"
+    assert fields["hint"] == "raptchat group add-key biology --replace"
+
+
 def test_retry_after_is_a_field(biology: Run, gateway: DemoGateway) -> None:
     fields = read(biology("chat -m demo/status-429 --json hello", exit_code=75).err)
 
@@ -148,6 +157,33 @@ def test_the_command_in_the_hint_can_be_pasted(biology: Run) -> None:
     biology(["chat", "-g", "IT'S $HOME; RM -RF", "hello"])
 
 
+def pasted(command: str) -> list[str]:
+    """The words of a command as a shell reads it."""
+    return shlex.split(command.removeprefix("raptchat "))
+
+
+def test_hints_about_a_group_whose_name_begins_like_a_flag_can_be_pasted(
+    biology: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    biology("group create -- '-x y'")
+    hint = str(read(biology("chat hello --json", exit_code=3).err)["hint"])
+    flag, variable, bind = hint.removesuffix(" for this folder").split(", or ")
+    assert json.loads(biology(["whoami", *pasted(flag), "--json"]).out)["reason"] == "--group"
+    [assignment] = pasted(variable)
+    monkeypatch.setenv(*assignment.split("=", 1))
+    assert json.loads(biology("whoami --json").out)["group"] == "-x y"
+    monkeypatch.delenv("RAPTCHAT_GROUP")
+    biology(pasted(bind))
+    add = str(read(biology("chat hello --json", exit_code=4).err)["hint"])
+    biology(["group", "add-key", "--stdin", *pasted(add)[2:]], stdin="sk-or-v1-demo-of-its-own-1")
+
+    replace = str(read(biology("chat -m demo/status-401 hello --json", exit_code=77).err)["hint"])
+    biology(["group", "add-key", "--stdin", *pasted(replace)[2:]], stdin="sk-or-v1-demo-of-its-own-2")
+    session = json.loads(biology("chat hello --json").out)["session"]
+    wrong = str(read(biology(f"chat -g biology --session {session} hello --json", exit_code=6).err)["hint"])
+    biology(["chat", *pasted(wrong.partition(" (")[0]), "--session", session, "hello"])
+
+
 @pytest.mark.parametrize(
     ("words", "exit_code", "code", "status"),
     [
@@ -181,6 +217,32 @@ def test_what_is_asked_for_wrongly_has_its_code(
     assert said.out == ""
     assert said.err.startswith("raptchat: ")
     assert rows(home, "SELECT name FROM groups") == [("biology",)]
+
+
+@pytest.mark.parametrize(
+    ("words", "command"),
+    [
+        ("frobnicate", "raptchat"),
+        ("--frobnicate", "raptchat"),
+        ("group frobnicate", "raptchat group"),
+        ("group --frobnicate", "raptchat group list"),
+        ("chat --frobnicate", "raptchat chat"),
+        ("chat --temperature hot hello", "raptchat chat"),
+        ("chat -g", "raptchat chat"),
+        ("--store", "raptchat"),
+        ("group show", "raptchat group show"),
+        ("group add-key", "raptchat group add-key"),
+        ("credentials list one two", "raptchat credentials list"),
+        ("usage --by", "raptchat usage"),
+    ],
+)
+def test_wrong_words_hint_at_the_commands_own_help(raptchat: Run, words: str, command: str) -> None:
+    assert raptchat(words, exit_code=2).err.splitlines()[1:] == [f"hint: {command} --help"]
+    raptchat(f"{command.removeprefix('raptchat')} --help")
+
+
+def test_an_error_without_a_hint_has_an_empty_one_in_json(raptchat: Run) -> None:
+    assert read(raptchat("chat -c --session x hello --json", exit_code=2).err)["hint"] == ""
 
 
 def test_without_a_group_there_is_no_group(raptchat: Run) -> None:

@@ -37,6 +37,30 @@ def test_the_bare_noun_lists(raptchat: Run) -> None:
     assert [one["name"] for one in json.loads(raptchat("group --json").out)] == ["Art", "biology"]
 
 
+@pytest.mark.parametrize("words", ["--store {} group list", "group --store {} list", "group list --store {}"])
+def test_the_store_is_named_before_between_or_after_the_words(
+    raptchat: Run, home: Path, tmp_path: Path, words: str
+) -> None:
+    raptchat(f"group create elsewhere --store {tmp_path}/folder/other.db")
+
+    assert raptchat(words.format(tmp_path / "folder" / "other.db")).out.startswith("elsewhere\t")
+    assert not (home / "raptchat.db").exists()
+
+
+@pytest.mark.parametrize("words", ["--store '' group list", "group --store '' list", "group list --store ''"])
+def test_a_store_without_a_name_is_refused(raptchat: Run, home: Path, words: str) -> None:
+    assert "`--store` names no file" in raptchat(words, exit_code=2).err
+    assert not home.exists()
+
+
+def test_json_is_asked_for_between_or_after_the_words(biology: Run) -> None:
+    shown = biology("group show biology --json").out
+    assert json.loads(shown)["name"] == "biology"
+    assert biology("group --json show biology").out == shown
+    assert json.loads(biology("credentials --json").out) == json.loads(biology("credentials list --json").out)
+    assert json.loads(biology("group --json show nobody", exit_code=3).err)["code"] == "GROUP_NOT_FOUND"
+
+
 def test_a_list_shows_the_key_and_its_last_use(biology: Run) -> None:
     biology("group create history")
     before = [line.split("\t") for line in biology("group list").out.splitlines()]
@@ -93,6 +117,19 @@ def test_binding_again_moves_the_folder(biology: Run) -> None:
     assert "is tied to no group any more" in biology("group unbind").err
 
 
+def test_a_folder_of_a_removed_group_is_paid_by_nobody(biology: Run, gateway: DemoGateway, tmp_path: Path) -> None:
+    biology("group create history")
+    biology("group bind history")
+    biology("group remove history --yes")
+
+    said = biology("chat hello", exit_code=3)
+    assert f"the folder {tmp_path} is tied to a group that was removed" in said.err
+    assert "raptchat group unbind" in said.err
+    assert gateway.requests == []
+    biology("group unbind")
+    biology("chat hello")
+
+
 def test_a_linked_folder_is_the_folder_behind_it(
     biology: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -137,12 +174,16 @@ def test_the_hint_of_a_short_key_shows_nothing_of_it(biology: Run) -> None:
     assert history["keyHint"] == "***"
 
 
-def test_a_prefix_adds_no_key(biology: Run, home: Path) -> None:
+def test_a_prefix_adds_no_key_and_makes_no_group(biology: Run, home: Path) -> None:
     [(group_id,)] = rows(home, "SELECT id FROM groups")
     biology(f"group add-key {group_id} --stdin --replace", stdin="sk-or-v1-demo-number-two")
-    biology(f"group add-key {group_id[:8]} --stdin", stdin="sk-or-v1-demo-number-three")
+    for prefix in (group_id[:4], group_id[:8].upper()):
+        said = biology(f"group add-key {prefix} --stdin", stdin="sk-or-v1-demo-number-three", exit_code=2)
+        assert f"`{prefix}` is the beginning of the id of group `biology`" in said.err
+        assert "hint: raptchat group add-key biology\n" in said.err
 
-    assert [name for (name,) in rows(home, "SELECT name FROM groups ORDER BY rowid")] == ["biology", group_id[:8]]
+    assert rows(home, "SELECT name FROM groups") == [("biology",)]
+    assert rows(home, "SELECT count(*) FROM ai_credentials") == [(2,)]
 
 
 def test_a_second_key_needs_replace(biology: Run, gateway: DemoGateway, home: Path) -> None:

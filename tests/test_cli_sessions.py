@@ -1,6 +1,8 @@
 """`raptchat sessions`: list, show, rename, remove."""
 
 import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -85,3 +87,18 @@ def test_a_removed_session_is_gone_from_the_file_and_its_bill_stays(
     assert b"osmosis" not in (home / "raptchat.db").read_bytes()
     assert rows(home, "SELECT session_id FROM ai_usage") == [(session,)]
     biology(f"sessions show {session}", exit_code=3)
+
+
+@pytest.mark.parametrize(("column", "value"), [("role", "root\x1b[2J"), ("state", "paid\x1b[2J")])
+def test_a_message_that_was_tampered_with_is_an_error_of_the_store(
+    biology: Run, session: str, home: Path, column: str, value: str
+) -> None:
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        db.execute(f"UPDATE messages SET {column} = ? WHERE seq = 2", (value,))  # noqa: S608
+
+    for more in ("", " --json"):
+        said = biology(f"sessions show {session}{more}", exit_code=74)
+        assert said.out == ""
+        assert f"`{column}` of a message cannot be what it is" in said.err
+        assert "\x1b" not in said.err

@@ -35,7 +35,7 @@ def test_a_group_without_a_key_is_shown_too(raptchat: Run) -> None:
 
     assert (shown["credentialId"], shown["keyHint"], shown["vault"]) == (None, None, [])
     assert shown["model"] == "some/model"
-    assert "raptchat group add-key" in raptchat("whoami").out
+    assert "key\tnone: raptchat group add-key history\n" in raptchat("whoami").out
 
 
 def test_an_exported_key_is_said_to_be_ignored(biology: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -51,3 +51,22 @@ def test_nothing_is_asked_or_sent(biology: Run, gateway: DemoGateway, tmp_path: 
     biology("whoami")
 
     assert gateway.requests == []
+
+
+def test_a_gateway_that_the_key_is_not_for_is_said(biology: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "refused" not in biology("whoami").out
+    monkeypatch.setenv("AI_GATEWAY_URL", "https://gateway.example/v1")
+
+    key = next(line for line in biology("whoami").out.splitlines() if line.startswith("key\t"))
+    assert key.startswith(f"key\t{DEMO_KEY[:8]}...{DEMO_KEY[-4:]}, refused: ")
+    assert key.endswith("and the gateway is now https://gateway.example:443")
+
+
+def test_an_exported_key_is_said_to_be_ignored_also_where_no_group_is_chosen(
+    raptchat: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-ambient-0123456789")
+    assert "OPENAI_API_KEY is set, and ignored" in raptchat("whoami", exit_code=3).err
+
+    [line] = raptchat("whoami --json", exit_code=3).err.splitlines()
+    assert json.loads(line)["code"] == "NO_GROUP"

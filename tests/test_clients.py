@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import Run
 
 from raptchat import (
     AiNotConfiguredError,
@@ -79,6 +80,30 @@ def test_a_group_without_a_key_is_424_and_leads_to_where_one_is_added(open_facto
     )
     assert error.value.hint == "raptchat group add-key history"
     assert error.value.fields["group"] == "history"
+
+
+def test_a_folder_of_a_group_that_was_removed_chooses_nobody(
+    biology: Run, gateway: DemoGateway, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    biology("group add-key history --stdin", stdin=DEMO_KEY + "-history")
+    below = home.parent / "course" / "notes"
+    below.mkdir(parents=True)
+    monkeypatch.chdir(below.parent)
+    biology("group bind biology")
+    monkeypatch.chdir(below)
+    biology("group remove biology --yes")
+
+    # The one group that is left would have paid without a word.
+    said = biology("chat hello", exit_code=3)
+
+    assert said.out == ""
+    assert f"the folder {below.parent} is tied to a group that was removed" in said.err
+    assert "raptchat group unbind" in said.err
+    assert gateway.requests == []
+    monkeypatch.chdir(below.parent)
+    biology("group unbind")
+    biology("chat hello -m demo/echo")
+    assert [request.api_key for request in gateway.requests] == [DEMO_KEY + "-history"]
 
 
 def test_an_unknown_group_or_provider_is_an_error(open_factory: Factory) -> None:

@@ -1,6 +1,7 @@
 """Settings and paths: where they come from, and what is refused."""
 
 import ipaddress
+import os
 from pathlib import Path
 
 import httpx
@@ -14,13 +15,11 @@ from raptchat.config import (
     SETTINGS,
     Paths,
     Settings,
-    check_gateway_url,
     check_model,
     find_setting,
-    is_loopback,
-    origin,
 )
 from raptchat.errors import UsageError
+from raptchat.gateway_url import check_gateway_url, is_loopback, origin
 
 
 def load(home: Path, **environ: str) -> Settings:
@@ -99,20 +98,23 @@ def test_an_invalid_value_is_named_with_its_place(home: Path, name: str, value: 
         load(home, **{name: value})
     assert f"`{name}`" in str(refused.value)
     assert "(from environment)" in str(refused.value)
-    assert refused.value.hint.startswith(f"raptchat config set {name} ")
+    assert refused.value.hint.startswith(f"unset {name}, or set it to such as ")
 
     home.mkdir()
     (home / "config.toml").write_text(f"{name} = '{value}'\n")
     with pytest.raises(UsageError) as refused:
         load(home)
     assert f"(from {home / 'config.toml'})" in str(refused.value)
+    assert refused.value.hint.startswith(f"raptchat config set {name} ")
 
 
-def test_a_password_in_a_url_does_not_come_back(home: Path) -> None:
+@pytest.mark.parametrize("password", ["hunter2", "hunter2/x", "x/hunter2", "hunter2@x", "x@hunter2", "hunter2?#["])
+def test_a_password_in_a_url_does_not_come_back(home: Path, password: str) -> None:
     with pytest.raises(UsageError) as refused:
-        load(home, AI_GATEWAY_URL="https://me:hunter2@gateway.example/v1")
+        load(home, AI_GATEWAY_URL=f"https://me:{password}@gateway.example/v1")
 
-    assert "user name or a password" in str(refused.value)
+    assert "`AI_GATEWAY_URL`" in str(refused.value)
+    assert "gateway.example/v1" in str(refused.value)
     assert "hunter2" not in str(refused.value) + refused.value.hint
 
 
@@ -123,6 +125,46 @@ def test_a_file_that_is_no_toml_is_an_error(home: Path, content: bytes) -> None:
 
     with pytest.raises(UsageError, match=r"config\.toml` cannot be read"):
         load(home)
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["x = " + "[" * 5000, "x = " + "[" * 5000 + "]" * 5000, "x = " + "{a=" * 5000],
+    ids=["open", "list", "table"],
+)
+def test_a_file_that_is_nested_too_deep_is_an_error(home: Path, content: str) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text(content)
+
+    with pytest.raises(UsageError, match=r"config\.toml` cannot be read"):
+        load(home)
+
+
+def test_a_pipe_in_the_place_of_the_settings_is_an_error_and_not_waited_for(home: Path) -> None:
+    home.mkdir()
+    os.mkfifo(home / "config.toml")
+
+    with pytest.raises(UsageError, match=r"config\.toml` is a pipe"):
+        load(home)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("AI_MAX_RETRIES", "ai_max_retries"),
+        ("max_retries", "AI_MAX_RETRIES"),
+        ("max-retries", "max_retries"),
+        ("history_messages", "History-Messages"),
+        ("tiemout", "TIEMOUT"),
+    ],
+)
+def test_one_setting_in_two_spellings_is_an_error_that_names_both(home: Path, one: str, other: str) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text(f"{one} = 3\n{other} = 3\n")
+
+    with pytest.raises(UsageError, match=f"sets `{one}` and `{other}`, which are the same") as refused:
+        load(home)
+    assert refused.value.hint == "keep one of them"
 
 
 def test_settings_that_cannot_be_read_are_an_error(home: Path) -> None:
@@ -171,22 +213,22 @@ def test_without_a_home_the_platforms_folders_are_used(tmp_path: Path, monkeypat
 
 
 GOOD = [
-    ("https://openrouter.ai/api/v1", "https://openrouter.ai:443"),
-    ("https://openrouter.ai/api/v1///", "https://openrouter.ai:443"),
-    ("HTTPS://OpenRouter.AI", "https://openrouter.ai:443"),
-    ("https://gateway.example:8443/v1", "https://gateway.example:8443"),
-    ("http://localhost:1234/v1", "http://localhost:1234"),
-    ("http://127.0.0.1", "http://127.0.0.1:80"),
-    ("http://127.9.9.9:8/", "http://127.9.9.9:8"),
-    ("http://[::1]:8080/v1", "http://[::1]:8080"),
-    ("https://[2001:db8::1]/v1", "https://[2001:db8::1]:443"),
+    ("https://openrouter.ai/api/v1", "https://openrouter.ai/api/v1", "https://openrouter.ai:443"),
+    ("https://openrouter.ai/api/v1///", "https://openrouter.ai/api/v1", "https://openrouter.ai:443"),
+    ("HTTPS://OpenRouter.AI/api/V1", "https://OpenRouter.AI/api/V1", "https://openrouter.ai:443"),
+    ("https://gateway.example:8443/v1", "https://gateway.example:8443/v1", "https://gateway.example:8443"),
+    ("http://localhost:1234/v1", "http://localhost:1234/v1", "http://localhost:1234"),
+    ("HtTp://127.0.0.1", "http://127.0.0.1", "http://127.0.0.1:80"),
+    ("http://127.9.9.9:8/", "http://127.9.9.9:8", "http://127.9.9.9:8"),
+    ("http://[::1]:8080/v1", "http://[::1]:8080/v1", "http://[::1]:8080"),
+    ("https://[2001:db8::1]/v1", "https://[2001:db8::1]/v1", "https://[2001:db8::1]:443"),
 ]
 
 
-@pytest.mark.parametrize(("url", "place"), GOOD)
-def test_a_gateway_is_https_or_on_this_machine(url: str, place: str) -> None:
-    assert check_gateway_url(url) == url.rstrip("/")
-    assert origin(url) == place
+@pytest.mark.parametrize(("url", "checked", "place"), GOOD)
+def test_a_gateway_is_https_or_on_this_machine(url: str, checked: str, place: str) -> None:
+    assert check_gateway_url(url) == checked
+    assert origin(url) == origin(checked) == place
 
 
 BAD = [

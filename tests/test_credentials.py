@@ -203,11 +203,21 @@ def test_an_unknown_provider_lists_the_known_ones(service: CredentialService, gr
         assert "\x1b" not in str(refused.value)
 
 
-@pytest.mark.parametrize("url", ["http://gateway.example/", "https://me:secret@gateway.example/", "nonsense"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://gateway.example/",
+        "https://me:secret@gateway.example/",
+        "https://me:x/secret@gateway.example/",
+        "https://me:secret/x@gateway.example/",
+        "https://me:secret@x@gateway.example/",
+        "nonsense",
+    ],
+)
 def test_a_base_url_that_is_no_gateway_is_refused(service: CredentialService, group: Group, url: str) -> None:
     with pytest.raises(UsageError, match="`--base-url`") as refused:
         service.create(group.id, KEY, base_url=url)
-    assert "me:secret" not in str(refused.value)
+    assert "secret" not in str(refused.value) + refused.value.hint
     assert service.list_for_group(group.id) == []
 
 
@@ -261,6 +271,122 @@ def test_an_event_says_who_and_never_what(factory: Factory, home: Path) -> None:
         home, "SELECT action, command, os_user, host, group_id, group_name, credential_id FROM events"
     ) == [("credential.create", "group add-key", "somebody", "here", group.id, "biology", made.id)]
     assert made.created_by == "somebody"
+
+
+def test_removing_a_group_notes_each_of_its_keys(
+    service: CredentialService, group: Group, factory: Factory, home: Path
+) -> None:
+    history = add_group(factory, "history")
+    theirs = service.create(history.id, KEY)
+    old, new = service.create(group.id, KEY, allow_shared=True), service.create(group.id, OTHER, replace=True)
+    with Factory(Settings.load(), caller=Caller("group remove", "somebody", "here")) as other:
+        CredentialService(other).remove_group(group)
+
+    assert rows(
+        home,
+        "SELECT action, command, os_user, group_id, group_name, credential_id FROM events"
+        " WHERE command = 'group remove' ORDER BY id",
+    ) == [
+        ("credential.delete", "group remove", "somebody", group.id, "biology", old.id),
+        ("credential.delete", "group remove", "somebody", group.id, "biology", new.id),
+        ("group.remove", "group remove", "somebody", group.id, "biology", None),
+    ]
+    assert rows(home, "SELECT id FROM ai_credentials") == [(theirs.id,)]
+    with pytest.raises(GroupNotFoundError, match=f"no group with the id `{group.id}`"):
+        factory.store.groups.require(group.id)
+
+
+def test_a_removal_that_fails_in_the_middle_leaves_all(
+    service: CredentialService, group: Group, home: Path
+) -> None:
+    made = service.create(group.id, KEY)
+    change(home, "CREATE TRIGGER broken BEFORE DELETE ON groups BEGIN SELECT RAISE(ABORT, 'no more'); END")
+
+    with pytest.raises(StoreError, match="no more"):
+        service.remove_group(group)
+
+    assert rows(home, "SELECT action FROM events") == [("credential.create",)]
+    assert reopened(made) == KEY
+
+
+@pytest.mark.parametrize("shown", ["nobody", "x\x1b[2Jy", "x" * 500])
+def test_a_group_that_is_required_and_not_there_is_an_error_that_can_be_shown(
+    factory: Factory, shown: str
+) -> None:
+    with pytest.raises(GroupNotFoundError, match="there is no group with the id `") as missing:
+        factory.store.groups.require(shown)
+
+    assert missing.value.hint == "raptchat group list"
+    assert str(missing.value).isprintable()
+    assert len(str(missing.value)) < 150
+
+
+def test_the_one_key_in_use_says_which_provider_is_meant(
+    service: CredentialService, factory: Factory, home: Path
+) -> None:
+    with factory.store.write():
+        group = factory.store.groups.add("botany", provider="second")
+    assert service.provider_of(group) == "second"
+
+    made = service.create(group.id, KEY)
+    assert service.provider_of(group) == "openrouter"
+    assert service.require_active(group) == service.require_active(group, "openrouter") == made
+
+    # Of keys in use for several providers the group's own setting decides.
+    change(
+        home,
+        "INSERT INTO ai_credentials SELECT 'another', group_id, 'second', encrypted_key, nonce, key_id, key_hint,"
+        " key_fingerprint, label, base_url, endpoint, is_active, created_at, updated_at, last_used_at, created_by"
+        " FROM ai_credentials",
+    )
+    assert service.provider_of(group) == "second"
+    with factory.store.write():
+        factory.store.groups.set(group.id, provider=None)
+    assert service.provider_of(factory.store.groups.require(group.id)) == "openrouter"
+
+    service.deactivate(made.id)
+    assert service.provider_of(factory.store.groups.require(group.id)) == "second"
+    with pytest.raises(UsageError, match="there is no provider `second`"):
+        service.require_active(factory.store.groups.require(group.id))
+
+
+def test_where_a_key_is_sent_is_its_own_place_or_the_gateway(
+    service: CredentialService, group: Group, factory: Factory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    history = add_group(factory, "history")
+    made, elsewhere = (
+        service.create(group.id, KEY),
+        service.create(history.id, OTHER, base_url="https://gateway.example/v1"),
+    )
+    assert service.url_of(made) == "https://openrouter.ai/api/v1"
+    assert service.url_of(elsewhere) == "https://gateway.example/v1"
+    service.check_endpoint(made)
+    service.check_endpoint(elsewhere)
+
+    monkeypatch.setenv("AI_GATEWAY_URL", "https://other.example/v1")
+    with Factory(Settings.load()) as other:
+        there = CredentialService(other)
+        assert there.url_of(made) == "https://other.example/v1"
+        there.check_endpoint(elsewhere)
+        with pytest.raises(
+            DecryptionFailedError, match=r"the gateway is now https://other\.example:443"
+        ) as refused:
+            there.check_endpoint(made)
+    assert refused.value.fields["group"] == "biology"
+
+
+@pytest.mark.parametrize("url", ["https://evil.example/", "nonsense", "http://openrouter.ai/"])
+def test_an_endpoint_is_checked_without_the_vault(
+    service: CredentialService, group: Group, home: Path, url: str
+) -> None:
+    service.create(group.id, KEY)
+    change(home, "UPDATE ai_credentials SET base_url = ?", url)
+    (home / "master.key").unlink()
+
+    with Factory(Settings.load()) as other:
+        credential = CredentialService(other).require_active(group)
+        with pytest.raises(DecryptionFailedError):
+            CredentialService(other).check_endpoint(credential)
 
 
 def test_what_is_not_there_is_not_found(service: CredentialService, group: Group) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from processes import run
 
 from raptchat import errors
 from raptchat.cli import app
@@ -128,6 +129,25 @@ def test_completion_offers_the_commands(shell: str, tmp_path: Path, monkeypatch:
 
     assert "credentials" in ended.stdout
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "word", "offered"),
+    [
+        ("raptchat group sh", 2, {"show"}),
+        ("raptchat group ", 2, {"list", "create", "show", "set", "rename", "bind", "unbind", "remove", "add-key"}),
+        ("raptchat group --store elsewhere sh", 4, {"show"}),
+        ("raptchat group add-key biology --key", 4, {"--key-file"}),
+    ],
+)
+def test_completion_offers_what_may_follow_a_noun(
+    monkeypatch: pytest.MonkeyPatch, line: str, word: int, offered: set[str]
+) -> None:
+    monkeypatch.setenv("_RAPTCHAT_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", line)
+    monkeypatch.setenv("COMP_CWORD", str(word))
+
+    assert set(run(exit_code=None).stdout.split()) == offered
 
 
 def test_the_version_is_that_of_the_package() -> None:

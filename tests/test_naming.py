@@ -1,16 +1,20 @@
 """What a group may be called, and what a word means."""
 
+import shlex
 import unicodedata
+from pathlib import Path
 
 import pytest
+from conftest import Run, rows
 from hypothesis import given
 from hypothesis import strategies as st
 
 from raptchat import Factory
 from raptchat.config import Settings
 from raptchat.credentials import CredentialService
+from raptchat.demo import DEMO_KEY
 from raptchat.errors import CredentialNotFoundError, GroupNotFoundError, SessionNotFoundError, UsageError
-from raptchat.naming import as_argument, check_name, find_credential, find_group, find_session
+from raptchat.naming import add_key_command, as_argument, check_name, find_credential, find_group, find_session
 from raptchat.records import Group
 from raptchat.store import Store
 from raptchat.store.groups import name_key
@@ -169,6 +173,23 @@ def test_credentials_and_sessions_are_found_by_the_beginning_of_their_id(factory
 def test_a_name_becomes_one_word_of_a_command() -> None:
     assert as_argument("biology") == "biology"
     assert as_argument("Mary's class; rm -rf") == "'Mary'\"'\"'s class; rm -rf'"
+    assert as_argument("-x y") == "-- '-x y'"
+
+
+@pytest.mark.parametrize("name", ["history", "-x", "--json", "-x y", "Mary's class; rm -rf", "--replace"])
+def test_the_command_that_adds_a_key_can_be_pasted_whatever_the_group_is_called(
+    biology: Run, home: Path, name: str
+) -> None:
+    for replace in (False, True):
+        _, group, add_key, *words = shlex.split(add_key_command(name, replace=replace))
+        biology([group, add_key, "--stdin", *words], stdin=f"{DEMO_KEY}-{replace}")
+
+    assert rows(
+        home,
+        "SELECT is_active FROM ai_credentials JOIN groups ON groups.id = group_id WHERE name = ?"
+        " ORDER BY is_active",
+        name,
+    ) == [(0,), (1,)]
 
 
 def test_settings_are_not_needed_to_find_a_group(factory: Factory) -> None:

@@ -5,8 +5,10 @@ import json
 import pickle
 import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
+import httpx
 import pytest
 import respx
 from mocked_gateway import (  # noqa: F401 - pytest finds fixtures by import
@@ -16,17 +18,18 @@ from mocked_gateway import (  # noqa: F401 - pytest finds fixtures by import
     URL,
     client_fixture,
     delta,
+    error,
     stream,
     wire_fixture,
 )
 
 from raptchat import __version__
 from raptchat.api_key import check_api_key
-from raptchat.errors import UsageError
+from raptchat.errors import IncompleteReplyError, RaptchatError, UsageError
 from raptchat.providers import KNOWN, client_class
 from raptchat.providers._http import Connection
 from raptchat.providers.openrouter import OpenRouterClient
-from raptchat.records import Message
+from raptchat.records import ContentChunk, DoneChunk, Message, Start
 from raptchat.secret import Secret
 
 
@@ -104,6 +107,84 @@ def test_what_cannot_be_a_key_is_refused_without_being_shown(key: str, said: str
         with pytest.raises(UsageError, match=said) as caught:
             OpenRouterClient(api_key=wrapped)
         assert "sentinel" not in f"{caught.value} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("key", [None, "", " \n", Secret("")])
+def test_no_key_is_a_usage_error_whatever_the_environment_holds(
+    monkeypatch: pytest.MonkeyPatch, key: str | Secret | None
+) -> None:
+    for name in ("OPENROUTER_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.setenv(name, KEY)
+
+    with pytest.raises(UsageError, match="the API key is empty"):
+        OpenRouterClient(api_key=key)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("events", "start"),
+    [
+        ([delta(), delta(content="a"), delta(content="b"), "[DONE]"], Start("a/served", "gen-1")),
+        ([{}, delta(content="a"), "[DONE]"], Start(None, None)),
+        (["nonsense", {"id": "g"}, delta(content="a"), {"error": "late"}], Start(None, "g")),
+        ([{"choices": [{"delta": {"content": "a"}}]}, delta("stop")], Start(None, None)),
+    ],
+)
+def test_whoever_asks_is_told_once_that_the_gateway_begins_and_before_any_text(
+    wire: respx.Route, client: OpenRouterClient, events: list[object], start: Start
+) -> None:
+    wire.return_value = stream(*events)
+    told: list[object] = []
+
+    with suppress(IncompleteReplyError):
+        told.extend(client.stream_chat(HELLO, started=told.append))
+
+    assert [one for one in told if isinstance(one, Start)] == [start] == told[:1]
+    assert isinstance(told[1], ContentChunk)
+
+
+def test_a_completion_in_one_piece_begins_too(wire: respx.Route, client: OpenRouterClient) -> None:
+    wire.return_value = httpx.Response(200, json={"id": "g", "choices": [{"message": {"content": "hi"}}]})
+    told: list[object] = []
+
+    told.extend(client.stream_chat(HELLO, started=told.append))
+
+    assert told[0] == Start(None, "g")
+    assert [type(one) for one in told] == [Start, ContentChunk, DoneChunk]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        error(401),
+        error(402),
+        stream({"error": "no"}),
+        stream("nonsense"),
+        httpx.Response(200, json={"error": "no"}),
+    ],
+    ids=["401", "402", "error in a stream", "garbage", "error in one piece"],
+)
+def test_a_gateway_that_refuses_never_began(
+    wire: respx.Route, client: OpenRouterClient, answer: httpx.Response
+) -> None:
+    wire.return_value = answer
+    told: list[Start] = []
+
+    with pytest.raises(RaptchatError):
+        list(client.stream_chat(HELLO, started=told.append))
+
+    assert told == []
+
+
+def test_the_end_of_a_reply_says_whose_key_paid_it(wire: respx.Route) -> None:
+    with OpenRouterClient(api_key=KEY, credential_id="c1", base_url=URL) as client:
+        wire.return_value = HI
+        assert client.complete_chat(HELLO).credential_id == "c1"
+        wire.return_value = stream(delta(content="half"))
+        with pytest.raises(IncompleteReplyError) as caught:
+            client.complete_chat(HELLO)
+
+    assert isinstance(caught.value.partial, DoneChunk)
+    assert caught.value.partial.credential_id == "c1"
 
 
 def test_a_key_loses_the_white_space_around_it() -> None:

@@ -3,12 +3,13 @@
 import os
 import stat
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from raptchat import private_file
-from raptchat.errors import UsageError
+from raptchat.errors import UsageError, VaultUnavailableError
 
 
 @pytest.fixture
@@ -107,6 +108,43 @@ def test_a_pipe_is_the_processes_own(path: Path) -> None:
 
     assert private_file.read_line(path, "passphrase file") == "the line"
     writer.join()
+
+
+def test_a_pipe_is_read_to_its_end_however_it_is_written(path: Path) -> None:
+    os.mkfifo(path)
+
+    def write() -> None:
+        with path.open("wb", buffering=0) as pipe:
+            for byte in b"the line\n":
+                pipe.write(bytes([byte]))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+
+    assert private_file.read_line(path, "passphrase file") == "the line"
+    writer.join()
+
+
+@pytest.mark.parametrize("writer", ["none", "silent", "in the middle"])
+def test_a_pipe_into_which_nobody_writes_is_not_waited_for_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch, writer: str
+) -> None:
+    monkeypatch.setattr(private_file, "PIPE_SECONDS", 0.1)
+    os.mkfifo(path)
+    # Both ends at once: opening the one end alone would wait for the other.
+    held = os.open(path, os.O_RDWR) if writer != "none" else None
+    if held is not None and writer == "in the middle":
+        os.write(held, b"the li")
+    began = time.monotonic()
+
+    with pytest.raises(
+        VaultUnavailableError, match=r"the passphrase file .* cannot be read: nothing came for 0\.1 s"
+    ):
+        private_file.read_line(path, "passphrase file", refusal=VaultUnavailableError)
+
+    assert 0.1 <= time.monotonic() - began < 5
+    if held is not None:
+        os.close(held)
 
 
 @pytest.mark.parametrize("name", ["missing", "a\0b", "\ud800"])

@@ -10,7 +10,9 @@ import pytest
 from conftest import Run, environment, rows
 from processes import AtTerminal
 
+from raptchat.credentials import CredentialService
 from raptchat.demo import DEMO_KEY, DemoGateway
+from raptchat.factory import Factory
 
 
 def test_a_conversation_remembers_what_was_said(biology: Run, gateway: DemoGateway, home: Path) -> None:
@@ -248,6 +250,125 @@ def test_a_conversation_goes_on_with_a_session(biology: Run, gateway: DemoGatewa
 
     assert len(gateway.requests[-1].body["messages"]) == 3
     assert rows(home, "SELECT count(*) FROM sessions") == [(1,)]
+
+
+def test_a_private_conversation_says_what_it_took(biology: Run) -> None:
+    with AtTerminal("chat", "--private", "-m", "demo/echo") as terminal:
+        terminal.until("biology> ")
+        terminal.keys("/usage\r")
+        assert "nothing was used yet" in terminal.until("biology> ")
+        for word in ("one", "two"):
+            terminal.keys(f"{word}\r")
+            terminal.until("biology> ")
+        terminal.keys("/usage\r")
+        said = terminal.until("biology> ")
+        terminal.keys("/exit now\r")
+        terminal.ends(0)
+
+    assert len(re.findall(r"\d+ tokens in, \d+ out, \$0\.\d+, demo/echo", said)) == 2
+
+
+@pytest.mark.parametrize("word", ["/exit now", "/quit"])
+def test_a_conversation_is_left_with_a_word_too(biology: Run, gateway: DemoGateway, word: str) -> None:
+    with AtTerminal("chat") as terminal:
+        terminal.until("biology> ")
+        terminal.keys(f"{word}\r")
+        terminal.ends(0)
+
+    assert gateway.requests == []
+
+
+def test_a_group_that_is_removed_during_its_conversation_does_not_end_it(
+    biology: Run, gateway: DemoGateway, home: Path
+) -> None:
+    with AtTerminal("chat") as asked, AtTerminal("chat") as silent:
+        asked.until("biology> ")
+        asked.keys("hello\r")
+        for terminal in (asked, silent):
+            terminal.until("biology> ")
+        biology("group remove biology --yes")
+        for terminal, missing in ((asked, "there is no session"), (silent, "there is no group with the id")):
+            terminal.keys("hello again\r")
+            assert missing in terminal.until("biology> ")
+            terminal.keys("/help\r")
+            assert "/exit" in terminal.until("biology> ")
+            terminal.keys("\x04")
+            terminal.ends(0)
+
+    assert len(gateway.requests) == 1
+    assert not list(home.glob("history/*"))
+
+
+def test_a_removed_group_leaves_no_history_file(biology: Run, home: Path) -> None:
+    with AtTerminal("chat", "-m", "demo/echo") as terminal:
+        terminal.until("biology> ")
+        terminal.keys("what was asked\r")
+        terminal.until("biology> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+    assert list(home.glob("history/*"))
+
+    biology("group remove biology --yes")
+    assert not list(home.glob("history/*"))
+
+
+HOSTILE_NAME = "lab\x1b]52;c;aGk=\x07\x9b31m\u202e\nraptchat: paid by history"
+
+
+@pytest.fixture
+def hostile(biology: Run) -> str:
+    """The id of a group with a key whose name, in a changed store, acts on a terminal."""
+    with Factory() as factory, factory.store.write():
+        group = factory.store.groups.add(HOSTILE_NAME)
+        CredentialService(factory).create(group.id, "sk-or-v1-demo-of-a-lab-1")
+        return group.id
+
+
+def acts(said: str) -> bool:
+    """Whether the hostile name did anything but be read."""
+    return bool(re.search("\x1b\\]|[\x07\x80-\x9f\u202e]|^raptchat: paid", said, re.MULTILINE))
+
+
+def test_a_stored_name_does_not_act_on_a_terminal(hostile: str) -> None:
+    assert acts(HOSTILE_NAME)
+    with AtTerminal("group", "remove", hostile) as terminal:
+        assert "removing group `lab␛]52;c;aGk=␇" in terminal.until("? [y/N] ")
+        terminal.keys("n\r")
+        terminal.ends(1)
+        assert not acts(terminal.said)
+    with AtTerminal("group", "add-key", hostile, "--replace") as terminal:
+        assert "API key for group lab␛]52;c;aGk=␇" in terminal.until("(not shown): ")
+        terminal.keys("sk-or-v1-demo-of-a-lab-2\r")
+        terminal.ends(0)
+        assert not acts(terminal.said)
+    with AtTerminal("chat", "-g", hostile) as terminal:
+        terminal.until("lab␛]52;c;aGk=␇")
+        terminal.until("/help")
+        terminal.until("paid by history> ")
+        terminal.keys("\x04")
+        terminal.ends(0)
+        assert not acts(terminal.said)
+
+
+@pytest.mark.parametrize("words", ["whoami", "group set {} --system x", "credentials list", "chat hello"])
+def test_a_stored_name_does_not_act_in_any_other_line(
+    biology: Run, hostile: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAPTCHAT_GROUP", hostile)
+    with AtTerminal(*words.format(hostile).split(), columns=200, env=environment(TERM="dumb")) as terminal:
+        terminal.ends(0)
+
+    assert "lab␛]52" in terminal.said
+    assert not acts(terminal.said)
+
+
+def test_bytes_that_are_no_text_are_a_no(biology: Run, home: Path) -> None:
+    with AtTerminal("group", "remove", "biology", env=environment(PYTHONIOENCODING="utf-8:strict")) as terminal:
+        terminal.until("? [y/N] ")
+        terminal.keys("y\udce9\r")
+        assert "nothing was changed" in terminal.ends(1)
+
+    assert rows(home, "SELECT count(*) FROM groups") == [(1,)]
 
 
 def test_a_dry_run_without_a_prompt_is_no_conversation(biology: Run, gateway: DemoGateway) -> None:

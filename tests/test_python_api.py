@@ -14,7 +14,7 @@ from raptchat.caller import Caller
 from raptchat.config import Settings
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.errors import RaptchatError
-from raptchat.records import ContentChunk, DoneChunk, Message, ReasoningChunk, StartChunk
+from raptchat.records import ContentChunk, DoneChunk, Message, ReasoningChunk
 
 HEAVY = {"cryptography", "httpx", "keyring", "platformdirs", "rich", "sqlite3", "sqlite_utils", "typer"}
 
@@ -55,7 +55,7 @@ def test_every_public_name_is_there() -> None:
     for name in raptchat.__all__:
         assert getattr(raptchat, name).__name__ == name
     assert raptchat.__all__ == sorted(raptchat.__all__, key=lambda name: (name.islower(), name))
-    assert raptchat._HOMES.keys() == {*raptchat.__all__}
+    assert raptchat._HOMES.keys() < {*raptchat.__all__}
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
@@ -91,7 +91,6 @@ def test_the_documented_lines_work(gateway: DemoGateway, home: Path, monkeypatch
     client.close()
 
     assert credential_id == made.id
-    assert isinstance(chunks[0], StartChunk)
     assert "".join(chunk.text for chunk in chunks if isinstance(chunk, ContentChunk)) == "hello there"
     assert isinstance(chunks[-1], DoneChunk)
     assert chunks[-1].content == "hello there"

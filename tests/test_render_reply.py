@@ -7,9 +7,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from time import process_time
 
+import pyte
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pyte.screens import Char, StaticDefaultDict
 from rich.markdown import Markdown
 from screen import shown
 
@@ -448,10 +450,53 @@ def test_a_finished_block_is_written_once_and_the_cursor_never_goes_above_the_ta
 
     finished = output.index("First paragraph.\n", output.rindex("\x1b[?7lFirst") + 12)
     assert "First" not in output[finished + 1 :]
-    assert max(int(up) for up in re.findall(r"\x1b\[(\d+)A", output)) == 9
+    assert max(int(up) for up in re.findall(r"\x1b\[(\d+)A", output)) == 8
 
 
-@pytest.mark.parametrize("height", [1, 2])
+class TmuxScreen(pyte.HistoryScreen):
+    """A screen of tmux: an erase from its first cell moves what is on it into the scrollback."""
+
+    def erase_in_display(self, how: int = 0, *args: object, **kwargs: object) -> None:
+        if how == 0 and (self.cursor.y, self.cursor.x) == (0, 0):
+            used = [y for y, line in enumerate(self.display) if line.strip()]
+            for y in range(max(used, default=-1) + 1):
+                line: StaticDefaultDict[int, Char] = StaticDefaultDict(self.default_char)
+                line.update(self.buffer[y])
+                self.history.top.append(line)
+        super().erase_in_display(how, *args, **kwargs)
+
+
+def test_the_screen_of_tmux_notices_an_erase_from_its_first_cell() -> None:
+    screen = TmuxScreen(20, 4, history=100, ratio=0.5)
+
+    pyte.Stream(screen).feed("one\r\ntwo\x1b[H\x1b[Jtwo")
+
+    assert lines_of(screen) == ["one", "two", "two"]
+
+
+@pytest.mark.parametrize("height", [4, 5, 6, 10, 24])
+def test_no_line_is_doubled_in_the_scrollback_of_tmux(height: int) -> None:
+    text = "".join(f"Line {n} of the tail.  \n" for n in range(3 * height)) + "\nThe end.\n"
+    screen = TmuxScreen(80, height, history=10_000, ratio=0.5)
+
+    output = "$ raptchat chat\n" + streamed(pieces(text, 7), Terminal.recorded(is_tty=True, height=height))
+    pyte.Stream(screen).feed(output.replace("\n", "\r\n"))
+
+    assert lines_of(screen) == [
+        "$ raptchat chat",
+        *(f"Line {n} of the tail." for n in range(3 * height)),
+        "",
+        "The end.",
+    ]
+
+
+def lines_of(screen: pyte.HistoryScreen) -> list[str]:
+    """The lines in the scrollback and on the screen, without the empty ones at the end."""
+    above = ["".join(line[x].data for x in range(screen.columns)) for line in screen.history.top]
+    return "\n".join(line.rstrip() for line in [*above, *screen.display]).rstrip("\n").split("\n")
+
+
+@pytest.mark.parametrize("height", [1, 2, 3])
 def test_a_screen_without_room_for_a_tail_gets_finished_blocks_only(height: int) -> None:
     output = streamed(pieces(SAMPLE, 5), Terminal.recorded(is_tty=True, height=height))
 

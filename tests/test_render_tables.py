@@ -159,6 +159,11 @@ def test_a_time_is_that_of_the_clock_on_the_wall(monkeypatch: pytest.MonkeyPatch
     assert when(None) == "-"
 
 
+@pytest.mark.parametrize("time", ["garbage", "", "2026-13-01T00:00:00Z", "0001-01-01T00:00:00+23:59"])
+def test_a_time_that_is_none_is_shown_as_it_stands(time: str) -> None:
+    assert when(time) == time
+
+
 def test_an_error_is_what_happened_and_what_to_do() -> None:
     terminal = Terminal.recorded(is_tty=True)
 
@@ -182,6 +187,7 @@ def test_an_error_in_json_is_one_line_with_fields_of_its_own() -> None:
         "error": "slow\ndown ***",
         "code": "RATE_LIMITED",
         "statusCode": 429,
+        "hint": "",
         "retryAfter": "1.5",
         "group": "***",
     }

@@ -23,11 +23,11 @@ from mocked_gateway import (  # noqa: F401 - pytest finds fixtures by import
 from raptchat.providers.openrouter import OpenRouterClient
 from raptchat.providers.refusals import Cleaner
 from raptchat.providers.reply import Reply, Text, read_usage
-from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, StartChunk, Usage
+from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
 from raptchat.secret import Secret
 
 
-def test_a_reply_comes_as_a_start_its_text_and_one_done(wire: respx.Route, client: OpenRouterClient) -> None:
+def test_a_reply_comes_as_its_text_and_one_done(wire: respx.Route, client: OpenRouterClient) -> None:
     usage = {
         "prompt_tokens": 10,
         "completion_tokens": 2,
@@ -50,7 +50,6 @@ def test_a_reply_comes_as_a_start_its_text_and_one_done(wire: respx.Route, clien
     chunks = list(client.stream_chat(HELLO))
 
     assert chunks == [
-        StartChunk("a/served", "gen-header"),
         ReasoningChunk("hm"),
         ContentChunk("he"),
         ContentChunk("llo"),
@@ -134,7 +133,7 @@ def test_reasoning_is_shown_once_also_where_it_is_sent_twice(wire: respx.Route, 
 
     chunks = list(client.stream_chat(HELLO))
 
-    assert chunks[1:-1] == [ReasoningChunk("a"), ReasoningChunk("b"), ReasoningChunk("\ufffd")]
+    assert chunks[:-1] == [ReasoningChunk("a"), ReasoningChunk("b"), ReasoningChunk("\ufffd")]
 
 
 def test_a_stream_is_read_whatever_its_content_type_says(wire: respx.Route, client: OpenRouterClient) -> None:
@@ -190,7 +189,6 @@ def test_a_completion_in_one_piece_becomes_chunks(wire: respx.Route, client: Ope
     )
 
     assert list(client.stream_chat(HELLO)) == [
-        StartChunk("a/served", "gen-1"),
         ReasoningChunk("hm"),
         ContentChunk("hi"),
         DoneChunk("hi", Usage(input_tokens=3, cost=Decimal(1)), "a/served", "stop", "gen-1"),
@@ -206,9 +204,10 @@ def test_names_from_the_gateway_are_clean_and_short(wire: respx.Route, client: O
         x_generation_id=f"gen {KEY}",
     )
 
-    start, *_, done = client.stream_chat(HELLO)
+    started: list[Start] = []
+    *_, done = client.stream_chat(HELLO, started=started.append)
 
-    assert start == StartChunk("\u241b]0;***", "gen ***")
+    assert started == [Start("\u241b]0;***", "gen ***")]
     assert isinstance(done, DoneChunk)
     assert (done.model, done.generation_id) == ("\u241b]0;***", "gen ***")
     assert done.finish_reason is not None
@@ -302,7 +301,8 @@ JSON = st.recursive(
 def test_no_chunk_of_any_shape_is_a_crash(chunks: list[dict[str, Any]]) -> None:
     reply = Reply(model="m", clean=Cleaner(Secret(KEY)))
 
-    yielded: list[Chunk] = [reply.start({})]
+    reply.start({})
+    yielded: list[Chunk] = []
     for chunk in chunks:
         yielded += reply.add(chunk)
     done = reply.done()

@@ -25,7 +25,7 @@ from mocked_gateway import (  # noqa: F401 - pytest finds fixtures by import
 from raptchat.errors import IncompleteReplyError
 from raptchat.providers._http import FAILURES
 from raptchat.providers.openrouter import OpenRouterClient
-from raptchat.records import ContentChunk, DoneChunk, RetryChunk, StartChunk
+from raptchat.records import ContentChunk, DoneChunk, RetryChunk
 
 
 def test_a_repeat_is_announced_before_the_wait(
@@ -39,7 +39,7 @@ def test_a_repeat_is_announced_before_the_wait(
     assert naps == []
     assert next(chunks) == RetryChunk("the gateway or the model's host failed (529): no", 1.0)
     assert naps == [0.5]
-    assert [type(chunk) for chunk in chunks] == [StartChunk, ContentChunk, DoneChunk]
+    assert [type(chunk) for chunk in chunks] == [ContentChunk, DoneChunk]
     assert naps == [0.5, 1.0]
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -143,8 +144,12 @@ def test_a_full_disk_behind_standard_output_is_74(biology: Run, home: Path, word
         ("chat hello 2>&- <&-", 0, ""),
         ("chat <&-", 2, "the prompt is empty"),
         ("chat -g nobody hello 2>&-", 3, ""),
-        ("group add-key history --stdin <&-", 2, "standard input is closed"),
+        ("group add-key history --stdin <&-", 2, "the API key is empty"),
         ("group remove biology <&-", 2, "needs --yes"),
+        ("chat hello 0>written", 2, "standard input cannot be read: "),
+        ("chat 0>written", 2, "standard input cannot be read: "),
+        ("group add-key history --stdin 0>written", 2, "standard input cannot be read: "),
+        ("chat hello --no-stdin 0>written", 0, ""),
     ],
 )
 def test_closed_streams(biology: Run, shell: str, exit_code: int, message: str) -> None:
@@ -185,6 +190,76 @@ def test_sigint_while_waiting_for_standard_input(biology: Run) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(PATIENCE_SECONDS) == 130
         assert process.stderr.read() == b"raptchat: interrupted\n"
+
+
+def test_a_pipe_that_never_sends_a_key_is_waited_for_with_a_word(biology: Run) -> None:
+    with started("group", "add-key", "history", "--stdin", stdin=subprocess.PIPE) as process:
+        assert process.stderr
+        said = read_until(process.stderr.fileno(), b"\n")
+        assert said == b"waiting for standard input; --stdin reads the key there\n"
+        _, err = process.communicate(b"sk-or-v1-demo-of-history\n", timeout=PATIENCE_SECONDS)
+
+    assert process.returncode == 0
+    assert err == b"group `history` now pays with the key sk-or-v1...tory\n"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is of Linux")
+def test_a_key_is_read_by_a_process_that_leaves_no_core_file(biology: Run) -> None:
+    before, most = resource.getrlimit(resource.RLIMIT_CORE)
+    if most == 0:
+        pytest.skip("no process here may leave a core file")
+    resource.setrlimit(resource.RLIMIT_CORE, (most, most))
+    with started("group", "add-key", "history", "--stdin", stdin=subprocess.PIPE) as process:
+        resource.setrlimit(resource.RLIMIT_CORE, (before, most))
+        assert process.stderr
+        read_until(process.stderr.fileno(), b"waiting for standard input")
+        limits = Path(f"/proc/{process.pid}/limits").read_text()
+
+    assert re.search(r"^Max core file size +0 ", limits, re.MULTILINE)
+
+
+# Sends itself a SIGINT when a module's code or a function begins to run: at the same moment in every run.
+_INTERRUPTED_AT = """
+import signal, sys
+
+moment = sys.argv.pop(1)
+
+def interrupt(frame, event, argument):
+    code = frame.f_code
+    begins = frame.f_globals.get("__name__") if code.co_name == "<module>" else code.co_qualname
+    if event == "call" and begins == moment:
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGINT)
+
+from raptchat.__main__ import main
+sys.setprofile(interrupt)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        "raptchat.cli",
+        "typer",
+        "raptchat.errors",
+        "raptchat.cli.vault",
+        "get_command",
+        "Terminal.of_process",
+        "_check_words",
+        "raptchat.store",
+        "raptchat.store.connection",
+        "raptchat.vault",
+        "httpx",
+    ],
+)
+def test_ctrl_c_while_it_starts_shows_no_traceback(biology: Run, gateway: DemoGateway, moment: str) -> None:
+    command = [sys.executable, "-c", _INTERRUPTED_AT, moment, "chat", "hello"]
+    ended = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+
+    assert (ended.returncode, ended.stdout) == (130, "")
+    assert ended.stderr in {"", "raptchat: interrupted\n"}
+    assert gateway.requests == []
 
 
 def test_without_home_and_xdg_variables(tmp_path: Path) -> None:

@@ -13,9 +13,12 @@ from pathlib import Path
 import pytest
 from conftest import environment, rows
 
+from raptchat import Factory
+from raptchat.caller import Caller
+from raptchat.config import Settings
 from raptchat.errors import StoreBusyError, StoreError, UsageError
 from raptchat.store import Store
-from raptchat.store.connection import APPLICATION_ID, translated
+from raptchat.store.connection import APPLICATION_ID, Connection
 
 
 @pytest.fixture
@@ -92,6 +95,58 @@ def test_a_store_that_others_can_write_is_refused(path: Path, mode: int) -> None
     with pytest.raises(StoreError, match="others can write the store") as refused:
         Store.open(path)
     assert refused.value.hint == f"chmod 600 '{path}'"
+
+
+def test_a_folder_that_anyone_can_write_is_refused_unless_it_is_sticky(path: Path) -> None:
+    make(path)
+    path.parent.chmod(0o777)
+
+    with pytest.raises(StoreError, match="anyone can write the folder of the store") as refused:
+        Store.open(path)
+    assert refused.value.hint == f"chmod 700 '{path.parent}'"
+
+    path.parent.chmod(0o1777)
+    Store.open(path).close()
+
+
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "/raptchat.db", "x/" * 3000 + "raptchat.db", "x" * 250])
+def test_a_name_that_is_too_long_is_an_error(home: Path, name: str) -> None:
+    with pytest.raises(StoreError) as refused:
+        Store.open(home / name)
+    assert refused.value.exit_code == 74
+
+
+def test_a_link_that_leads_to_itself_is_an_error(path: Path) -> None:
+    path.parent.mkdir()
+    path.symlink_to(path)
+
+    with pytest.raises(StoreError, match="cannot be opened"):
+        Store.open(path)
+
+
+def test_a_path_that_begins_with_two_slashes_is_a_path(path: Path) -> None:
+    twice = Path(f"/{path}")
+    assert str(twice).startswith("//")
+    make(twice)
+
+    with closing(Store.open(path)) as store:
+        assert store.groups.named("biology")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file systems take no such name")
+def test_a_path_that_is_no_text_is_a_path(home: Path) -> None:
+    path = home / "caf\udce9" / "st\udcf6re.db"
+    make(path)
+
+    with closing(Store.open(path)) as store:
+        assert store.groups.named("biology")
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_path_that_cannot_be_is_an_error(home: Path) -> None:
+    for path in (home / "a\0b", home / "a\0b" / "raptchat.db"):
+        with pytest.raises(StoreError, match="holds a NUL character"):
+            Store.open(path)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
@@ -393,7 +448,9 @@ def test_the_text_of_a_removed_session_is_gone_from_the_file(path: Path) -> None
 
 def test_events_only_grow(path: Path) -> None:
     with closing(Store.open(path)) as store, store.write():
-        store.ledger.note("credential.create", command="test", os_user="me", host="here")
+        store.ledger.note(
+            "credential.create", caller=Caller("test", "me", "here"), group=store.groups.add("biology")
+        )
     for sql in ("UPDATE events SET action = 'nothing'", "DELETE FROM events"):
         with pytest.raises(sqlite3.IntegrityError, match="events only grow"):
             change(path, sql)
@@ -454,7 +511,63 @@ def test_folders_are_bound_with_all_below_them(path: Path, tmp_path: Path) -> No
             assert store.groups.unbind(tmp_path / "a" / "b")
             assert not store.groups.unbind(tmp_path / "a" / "b")
             store.groups.remove(biology.id)
-        assert store.groups.bound_to(tmp_path / "a" / "b") is None
+        # A folder of a removed group is not anybody else's.
+        assert store.groups.bound_to(tmp_path / "a" / "b") == (tmp_path / "a", None)
+
+
+def disobey(path: Path, *statements: str) -> None:
+    """Change the store without regard to its checks."""
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("PRAGMA ignore_check_constraints = ON")
+        for statement in statements:
+            db.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("role", "tool"), ("role", ""), ("role", "User"), ("state", "done"), ("state", "\x1b[2J"), ("state", "user")],
+)
+def test_a_message_with_a_word_that_does_not_exist_is_a_damaged_store(path: Path, column: str, value: str) -> None:
+    with closing(Store.open(path)) as store:
+        with store.write():
+            session = store.sessions.add(store.groups.add("biology").id)
+            store.sessions.add_message(session.id, "user", "hello")
+        disobey(path, f"UPDATE messages SET {column} = '{value}'")  # noqa: S608 - a constant
+
+        for read in (store.sessions.messages, lambda session_id: store.sessions.history(session_id, 20)):
+            with pytest.raises(
+                StoreError, match=f"damaged: `{column}` of a message cannot be what it is"
+            ) as refused:
+                read(session.id)
+            assert refused.value.exit_code == 74
+
+
+def test_a_slot_with_a_state_that_does_not_exist_is_a_damaged_store(factory: Factory, home: Path) -> None:
+    disobey(home / "raptchat.db", "UPDATE vault_slots SET state = 'asleep'")
+
+    with Factory(Settings.load()) as other, pytest.raises(StoreError, match="damaged: `state` of a slot"):
+        other.vault.data_key()
+
+
+def test_the_session_that_was_used_last_is_one_with_more_than_refused_questions(path: Path) -> None:
+    with closing(Store.open(path)) as store, store.write():
+        group = store.groups.add("biology")
+        sessions = store.sessions
+        refused = sessions.add(group.id)
+        sessions.mark(refused.id, sessions.add_message(refused.id, "user", "no"), "failed")
+        assert sessions.last_used(group.id) == sessions.get(refused.id)
+        good = sessions.add(group.id)
+        sessions.add_message(good.id, "user", "yes")
+        sessions.mark(good.id, sessions.add_message(good.id, "user", "and no"), "failed")
+        for session in (refused, sessions.add(group.id)):
+            sessions.mark(session.id, sessions.add_message(session.id, "user", "no again"), "failed")
+        sessions.add(group.id)
+
+        assert sessions.last_used(group.id) == sessions.get(good.id)
+
+        later = sessions.add(group.id)
+        sessions.add_message(later.id, "assistant", "hm", state="incomplete")
+        assert sessions.last_used(group.id) == sessions.get(later.id)
 
 
 def test_sessions_are_listed_with_the_last_used_first(path: Path) -> None:
@@ -485,8 +598,10 @@ def test_sessions_are_listed_with_the_last_used_first(path: Path) -> None:
         ("SQLITE_IOERR_FSYNC", "failed: no such luck"),
     ],
 )
-def test_every_error_of_sqlite_becomes_ours(name: str, message: str) -> None:
+def test_every_error_of_sqlite_becomes_ours(name: str, message: str, tmp_path: Path) -> None:
     error = sqlite3.OperationalError("no such luck")
     error.sqlite_errorname = name
 
-    assert message in str(translated(error, Path("x.db")))
+    connection = Connection(tmp_path / "x.db")
+    with closing(connection), pytest.raises(StoreError, match=message), connection.errors():
+        raise error

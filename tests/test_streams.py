@@ -8,11 +8,14 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -28,7 +31,7 @@ from raptchat.errors import (
 )
 from raptchat.providers import answer as answers
 from raptchat.providers.openrouter import OpenRouterClient
-from raptchat.records import ContentChunk, DoneChunk, StartChunk
+from raptchat.records import ContentChunk, DoneChunk, RetryChunk
 
 EVENTS = {"Content-Type": "text/event-stream", "X-Generation-Id": "gen-1"}
 TEXT = "Gr\u00fc\u00dfe \U0001f600\u2028!"
@@ -123,7 +126,7 @@ def test_every_text_arrives_as_it_was_sent(client: OpenRouterClient, text: str) 
     ("model", "kind", "said"),
     [
         ("demo/hang", GatewayTimeoutError, "sent nothing for too long"),
-        ("demo/keepalives", GatewayTimeoutError, "only keep-alives for 0.5 s"),
+        ("demo/keepalives", GatewayTimeoutError, "nothing of the reply came for 0.5 s, only signs of life"),
         ("demo/stall", IncompleteReplyError, "sent nothing for too long"),
         ("demo/cut", IncompleteReplyError, "before it was whole"),
         ("demo/hangup", IncompleteReplyError, "hung up"),
@@ -176,7 +179,6 @@ def test_letting_go_of_the_stream_closes_the_connection(gateway: DemoGateway, cl
 
     gateway.answer(Answer(200, EVENTS, body(), pause=0.001))
     with closing(client.stream_chat([{"role": "user", "content": "x"}])) as stream:
-        assert next(stream) == StartChunk(None, "gen-1")
         assert next(stream) == ContentChunk("x")
 
     assert gone.wait(10)
@@ -354,6 +356,164 @@ def test_a_body_that_drips_is_not_waited_for(gateway: DemoGateway, status: int) 
     assert time.monotonic() - began < 3
 
 
+def drip(first: bytes, *then: bytes) -> Iterator[bytes]:
+    """*first*, and *then* again and again: never more than a fraction of the timeout between two bytes."""
+    yield first
+    yield from itertools.cycle(then)
+
+
+BEFORE_THE_ANSWER = {
+    "interim answers": (b"HTTP/1.1 103 Early Hints\r\n\r\n", b"HTTP/1.1 100 Continue\r\nX: y\r\n\r\n"),
+    "a status line": (b"HTTP/1.1 200 ", b"O", b"K"),
+    "a header": (b"HTTP/1.1 200 OK\r\nX: ", b"y"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X: y\r\n"),
+}
+IN_THE_ANSWER = {
+    "comments": b": still here\n\n",
+    "empty objects": b"data: {}\n\n",
+    "empty deltas": delta(delta={"content": ""}),
+    "no deltas": delta(delta=None),
+    "garbage": b"data: {nonsense]\n\n",
+    "other events": b"event: ping\ndata: 1\n\n",
+    "usage": b'data: {"choices":[],"usage":{"total_tokens":1}}\n\n',
+    "a second reply": delta(index=1, delta={"content": "x"}),
+    "half a line": b"x",
+    "empty lines": b"\n",
+}
+
+
+def outcome(answer: Answer) -> tuple[str, RaptchatError | None, float]:
+    """The text and the error that come of *answer* with a timeout of 0.2 s, and after how many seconds."""
+    with (
+        DemoGateway() as gateway,
+        OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=0, timeout=0.2) as client,
+    ):
+        gateway.answer(answer)
+        began = time.monotonic()
+        text, error, _ = what_comes(client)
+        took = time.monotonic() - began
+        # A connection that was hung up is not used again.
+        assert ask(client).content == "hello"
+        return text, error, took
+
+
+def outcomes(answers: Mapping[str, Answer]) -> dict[str, tuple[str, RaptchatError | None, float]]:
+    """What comes of each of *answers*, all of them waited for at once."""
+    with ThreadPoolExecutor(len(answers)) as pool:
+        return dict(zip(answers, pool.map(outcome, answers.values()), strict=True))
+
+
+def test_an_answer_that_does_not_begin_for_all_its_bytes_is_not_waited_for() -> None:
+    answers = {case: Answer(0, {}, drip(*pieces), pause=0.03) for case, pieces in BEFORE_THE_ANSWER.items()}
+
+    for case, (text, error, seconds) in outcomes(answers).items():
+        assert text == "", case
+        assert type(error) is GatewayTimeoutError, (case, error)
+        assert "did not begin to answer for 0.5 s" in str(error), case
+        assert error.hint, case
+        assert 0.4 < seconds < 2.5, case
+
+
+def test_a_drip_to_one_thread_does_not_break_the_reply_to_another(
+    gateway: DemoGateway, impatient: OpenRouterClient
+) -> None:
+    asked = threading.Event()
+
+    def slowly() -> Iterator[bytes]:
+        asked.set()
+        yield from drip(*BEFORE_THE_ANSWER["a header"])
+
+    words = [delta(delta={"content": f"{number} "}) for number in range(30)]
+    reply = [*words, delta(delta={}, finish_reason="stop"), b"data: [DONE]\n\n"]
+    gateway.answer(Answer(0, {}, slowly(), pause=0.03), Answer(200, EVENTS, reply, pause=0.03))
+    with ThreadPoolExecutor(1) as pool:
+        dripping = pool.submit(what_comes, impatient)
+        assert asked.wait(10)
+        text, error, whole = what_comes(impatient)
+
+    assert (text.split(), error, whole) == ([str(number) for number in range(30)], None, True)
+    assert type(dripping.result()[1]) is GatewayTimeoutError
+
+
+def test_an_answer_that_does_not_begin_is_asked_for_once_more(gateway: DemoGateway) -> None:
+    gateway.answer(Answer(0, {}, drip(*BEFORE_THE_ANSWER["a header"]), pause=0.03))
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=2, timeout=0.2) as client:
+        chunks = list(client.stream_chat([{"role": "user", "content": "hello"}], model="demo/echo"))
+
+    assert isinstance(chunks[0], RetryChunk)
+    assert "did not begin to answer" in chunks[0].reason
+    assert isinstance(chunks[-1], DoneChunk)
+    assert chunks[-1].content == "hello"
+
+
+def test_signs_of_life_alone_are_no_reply() -> None:
+    answers = {case: Answer(200, EVENTS, drip(piece, piece), pause=0.03) for case, piece in IN_THE_ANSWER.items()}
+
+    for case, (text, error, seconds) in outcomes(answers).items():
+        assert text == "", case
+        assert type(error) is GatewayTimeoutError, (case, error)
+        assert "nothing of the reply came for 0.5 s" in str(error), case
+        assert error.hint, case
+        assert 0.4 < seconds < 2.5, case
+
+
+def test_signs_of_life_after_a_text_cut_the_reply() -> None:
+    half = delta(delta={"content": "half"})
+    answers = {case: Answer(200, EVENTS, drip(half, piece), pause=0.03) for case, piece in IN_THE_ANSWER.items()}
+
+    for case, (text, error, seconds) in outcomes(answers).items():
+        assert text == "half", case
+        assert type(error) is IncompleteReplyError, (case, error)
+        assert "the reply was cut short: nothing of the reply came for 0.5 s" in str(error), case
+        assert isinstance(error.partial, DoneChunk), case
+        assert (error.partial.content, error.partial.finish_reason) == ("half", None), case
+        assert 0.4 < seconds < 2.5, case
+
+
+@pytest.fixture
+def impatient(gateway: DemoGateway) -> Iterator[OpenRouterClient]:
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=0, timeout=0.2) as client:
+        yield client
+
+
+def test_signs_of_life_after_the_finish_lose_nothing(gateway: DemoGateway, impatient: OpenRouterClient) -> None:
+    body = drip(delta(delta={"content": "all"}, finish_reason="stop"), b": still here\n\n")
+    gateway.answer(Answer(200, EVENTS, body, pause=0.03))
+
+    assert ask(impatient).content == "all"
+
+
+def test_a_reply_that_comes_on_now_and_then_is_waited_for(
+    gateway: DemoGateway, impatient: OpenRouterClient
+) -> None:
+    rests = [b": still here\n\n"] * 4
+    words = [[delta(delta={"content": f"{number} "}), *rests] for number in range(6)]
+    body = [*itertools.chain.from_iterable(words), delta(delta={}, finish_reason="stop"), b"data: [DONE]\n\n"]
+    gateway.answer(Answer(200, EVENTS, body, pause=0.03))
+
+    # In all it takes 0.9 s, which is more than 2.5 times the timeout.
+    assert ask(impatient).content == "0 1 2 3 4 5 "
+
+
+@pytest.mark.parametrize("pause", [0, 0.005])
+def test_whoever_reads_slowly_is_not_taken_for_a_gateway_that_hangs(
+    gateway: DemoGateway, client: OpenRouterClient, monkeypatch: pytest.MonkeyPatch, pause: float
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(answers, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    words = [delta(delta={"content": f"{number} "}) for number in range(5)]
+    body = [*words, b": still here\n\n", delta(delta={}, finish_reason="stop"), b"data: [DONE]\n\n"]
+    gateway.answer(Answer(200, EVENTS, body if pause else [b"".join(body)], pause=pause))
+
+    chunks = []
+    for chunk in client.stream_chat([{"role": "user", "content": "hello"}]):
+        chunks.append(chunk)
+        now[0] += 3600
+
+    assert isinstance(chunks[-1], DoneChunk)
+    assert chunks[-1].content == "0 1 2 3 4 "
+
+
 def test_a_stall_after_the_finish_loses_nothing(gateway: DemoGateway) -> None:
     gateway.answer(Answer(200, EVENTS, [delta(delta={"content": "all"}, finish_reason="stop")], ending="hang"))
     with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, timeout=0.2) as client:
@@ -487,9 +647,10 @@ def tls(tmp_path: Path) -> Iterator[Callable[..., tuple[str, Path]]]:
     """Starts gateways that speak TLS; gives their URL and certificate."""
     running: list[DemoGateway] = []
 
-    def start(host: str = "localhost", *, days: int = 1) -> tuple[str, Path]:
+    def start(host: str = "localhost", *answers: Answer, days: int = 1) -> tuple[str, Path]:
         authority = Authority(tmp_path, host, days=days)
         gateway = DemoGateway()
+        gateway.answer(*answers)
         gateway._server.socket = authority.context.wrap_socket(gateway._server.socket, server_side=True)
         gateway.start()
         running.append(gateway)
@@ -506,6 +667,113 @@ def test_the_certificates_that_the_environment_names_are_trusted(
     url, certificate = tls()
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
     with OpenRouterClient(api_key=DEMO_KEY, base_url=url) as client:
+        assert ask(client).content == "hello"
+
+
+class Proxy:
+    """A proxy that says *pieces* to CONNECT, and passes on to a port of this machine."""
+
+    def __init__(self, port: int, pieces: Iterable[bytes] = (b"HTTP/1.1 200 Connected\r\n\r\n",)) -> None:
+        self._port, self._pieces = port, pieces
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self._ends: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
+
+    def _start(self, target: Callable[..., None], *args: socket.socket) -> None:
+        self._threads.append(threading.Thread(target=target, args=args))
+        self._threads[-1].start()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            client, _ = self._listening.accept()
+            server = socket.create_connection(("127.0.0.1", self._port))
+            self._ends += [client, server]
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                head += client.recv(65536)
+            for piece in self._pieces:
+                client.sendall(piece)
+            self._start(self._pass_on, client, server)
+            self._pass_on(server, client)
+
+    @staticmethod
+    def _pass_on(one: socket.socket, other: socket.socket) -> None:
+        with suppress(OSError):
+            while piece := one.recv(65536):
+                other.sendall(piece)
+        with suppress(OSError):
+            other.shutdown(socket.SHUT_WR)
+
+    def __enter__(self) -> str:
+        self._start(self._serve)
+        return self.url
+
+    def __exit__(self, *_: object) -> None:
+        for end in (self._listening, *self._ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join(10)
+        for end in (self._listening, *self._ends):
+            end.close()
+
+
+def test_a_reply_comes_through_a_proxy(
+    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, certificate = tls("gateway.example")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    with Proxy(urlsplit(url).port or 0) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        with OpenRouterClient(
+            api_key=DEMO_KEY, base_url=url.replace("localhost", "gateway.example"), max_retries=0
+        ) as client:
+            assert ask(client).content == "hello"
+
+
+@pytest.mark.parametrize("who", ["gateway", "proxy"])
+def test_a_drip_through_a_proxy_is_not_waited_for_either(
+    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    url, certificate = tls("gateway.example", Answer(0, {}, drip(*BEFORE_THE_ANSWER["a header"]), pause=0.03))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    def slowly() -> Iterator[bytes]:
+        for piece in drip(*BEFORE_THE_ANSWER["a header"]):
+            yield piece
+            time.sleep(0.03)
+
+    port = urlsplit(url).port or 0
+    with Proxy(port, slowly()) if who == "proxy" else Proxy(port) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
+        began = time.monotonic()
+        with (
+            OpenRouterClient(
+                api_key=DEMO_KEY,
+                base_url=url.replace("localhost", "gateway.example"),
+                max_retries=0,
+                timeout=0.2,
+            ) as client,
+            pytest.raises(GatewayTimeoutError, match=r"did not begin to answer for 0\.5 s"),
+        ):
+            ask(client)
+
+    assert 0.4 < time.monotonic() - began < 2.5
+
+
+@pytest.mark.parametrize("case", ["interim answers", "a header"])
+def test_a_drip_within_tls_is_not_waited_for_either(
+    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    url, certificate = tls("localhost", Answer(0, {}, drip(*BEFORE_THE_ANSWER[case]), pause=0.03))
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    began = time.monotonic()
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=url, max_retries=0, timeout=0.2) as client:
+        with pytest.raises(GatewayTimeoutError, match=r"did not begin to answer for 0\.5 s"):
+            ask(client)
+
+        assert 0.4 < time.monotonic() - began < 2.5
         assert ask(client).content == "hello"
 
 

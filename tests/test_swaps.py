@@ -6,11 +6,12 @@ import itertools
 import random
 import shutil
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import Run
 
 from raptchat import Factory, get_ai_client_for_group
 from raptchat.config import Settings
@@ -194,6 +195,50 @@ def test_two_groups_whose_names_were_exchanged_do_not_open(keys: dict[str, str],
     assert [found[rest] for rest in list(keys)[2:]] == list(keys.values())[2:]
 
 
+@pytest.mark.parametrize("way", ["both", "one", "spelled otherwise"])
+def test_a_group_that_is_filed_under_another_name_is_a_damaged_store_and_nothing_is_sent(
+    biology: Run, gateway: DemoGateway, file_of_biology: Path, way: str
+) -> None:
+    biology("group add-key history --stdin", stdin=DEMO_KEY + "-history")
+    set_key = "UPDATE groups SET name_key = ? WHERE name = ?"
+    match way:
+        case "both":
+            changes = [("x", "biology"), ("biology", "history"), ("history", "biology")]
+        case "one":
+            biology("group remove history --yes")
+            changes = [("history", "biology")]
+        case _:
+            changes = [("Biology", "biology"), ("History", "history")]
+    tamper(file_of_biology, *((set_key, change) for change in changes))
+
+    for name in ("biology", "history"):
+        said = biology(f"chat -g {name} hello", exit_code=74)
+        assert said.out == ""
+        assert "filed under another name" in said.err
+    biology("group list", exit_code=74)
+    with Factory(Settings.load()) as factory:
+        [(group_id,), *_] = read(file_of_biology, "SELECT id FROM groups ORDER BY name")
+        assert isinstance(group_id, str)
+        attempts: list[Callable[[], object]] = [
+            lambda: get_ai_client_for_group(group_id, factory=factory),
+            lambda: factory.store.groups.get(group_id),
+            lambda: factory.store.groups.require(group_id),
+            lambda: factory.store.groups.with_prefix(group_id[:8]),
+            factory.store.groups.all,
+            lambda: CredentialService(factory).create(group_id, DEMO_KEY + "-x", replace=True),
+            lambda: CredentialService(factory).list_for_group(group_id),
+        ]
+        for attempt in attempts:
+            with pytest.raises(StoreError, match="filed under another name"):
+                attempt()
+    assert gateway.requests == []
+
+
+@pytest.fixture
+def file_of_biology(biology: Run, home: Path) -> Path:
+    return home / "raptchat.db"
+
+
 def test_a_row_of_another_store_with_the_same_key_file_does_not_open(
     keys: dict[str, str], file: Path, home: Path
 ) -> None:
@@ -234,7 +279,7 @@ def test_a_changed_address_is_refused_before_anything_is_sent(
         assert elsewhere.requests == gateway.requests == []
 
 
-SLOT_FIELDS = ["id", "kind", "key_id", "public_key", "wrapped_key", "params", "created_at"]
+SLOT_FIELDS = ["id", "kind", "key_id", "public_key", "wrapped_key", "proof", "params", "created_at"]
 
 
 @pytest.fixture
@@ -274,7 +319,7 @@ def test_a_slot_that_somebody_slipped_in_is_refused(keys: dict[str, str], two_sl
     tamper(
         two_slots,
         (
-            "INSERT INTO vault_slots SELECT 'mine', kind, state, key_id, public_key, wrapped_key, params,"
+            "INSERT INTO vault_slots SELECT 'mine', kind, state, key_id, public_key, wrapped_key, proof, params,"
             " created_at FROM vault_slots LIMIT 1",
             [],
         ),
@@ -315,6 +360,7 @@ def flipped(data: bytes, bit: int) -> bytes:
         ("ai_credentials", "nonce", 30),
         ("vault_slots", "public_key", 20),
         ("vault_slots", "wrapped_key", 20),
+        ("vault_slots", "proof", 20),
         ("vault_slots", "params", 30),
         ("vault_keys", "check_value", 20),
         ("vault_keys", "slots_mac", 20),

@@ -183,6 +183,14 @@ def test_a_result_is_flushed_at_once(tmp_path: Path) -> None:
         assert (tmp_path / "err").read_text() == "a␛note\n"
 
 
+def test_each_line_of_a_note_is_an_argument_and_none_can_forge_another() -> None:
+    terminal = Terminal.recorded()
+    terminal.say("one", "two\nraptchat: forged\r\x1b[2J", "")
+
+    assert isinstance(terminal.err, io.StringIO)
+    assert terminal.err.getvalue() == "one\ntwo␊raptchat: forged␍␛[2J\n\n"
+
+
 def test_a_broken_stderr_stops_nothing() -> None:
     class Broken(io.StringIO):
         def write(self, text: str) -> int:

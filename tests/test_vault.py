@@ -9,9 +9,10 @@ import stat
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -19,9 +20,10 @@ import pytest
 from conftest import environment, rows
 from secret_service import SecretService
 
-from raptchat import Factory
+from raptchat import Factory, crypto, get_ai_client_for_group
 from raptchat.config import Settings
 from raptchat.credentials import CredentialService
+from raptchat.demo import DemoGateway
 from raptchat.errors import (
     DecryptionFailedError,
     RaptchatError,
@@ -31,9 +33,10 @@ from raptchat.errors import (
     VaultLockedError,
     VaultUnavailableError,
 )
+from raptchat.records import Slot
 from raptchat.secret import Secret
 from raptchat.store import Store
-from raptchat.vault import SlotKind, keyring
+from raptchat.vault import SlotKind, _slot_info, _slots_mac, keyring
 
 KEY = "sk-or-v1-0123456789abcdef0123456789abcdef"
 PASSPHRASE = "correct horse battery staple"
@@ -222,6 +225,148 @@ def test_a_slot_can_be_added_and_the_first_one_removed(kind: Kind, home: Path) -
     assert key_of(group_id) == KEY
 
 
+def forge_vault(home: Path, slot: Slot, store_id: str, *, key_id: str, proof: bytes) -> None:
+    """Put a data key of one's own in the vault's place, as somebody can who has only the public key."""
+    data_key = bytes(range(32))
+    mine = replace(slot, key_id=key_id, proof=proof)
+    assert slot.public_key
+    wrapped = crypto.wrap(data_key, public=slot.public_key, info=_slot_info(mine, store_id))
+    mine = replace(mine, wrapped_key=wrapped)
+    check, mac = crypto.subkey(data_key, "check value"), _slots_mac(data_key, [mine])
+    change(home, "UPDATE vault_keys SET id = ?, check_value = ?, slots_mac = ?", key_id, check, mac)
+    change(home, "UPDATE vault_slots SET key_id = ?, wrapped_key = ?, proof = ?", mine.key_id, wrapped, mine.proof)
+
+
+def test_a_vault_that_was_replaced_whole_opens_nothing_and_takes_nothing(
+    kind: Kind, gateway: DemoGateway, home: Path
+) -> None:
+    with open_factory() as factory:
+        slot = factory.vault.init(kind.name, path=kind.path)
+        group_id = add_key(factory)
+        store_id = factory.store.id
+    assert slot.proof
+    forge_vault(home, slot, store_id, key_id=str(uuid.uuid4()), proof=slot.proof)
+
+    with open_factory() as factory:
+        with pytest.raises(DecryptionFailedError, match="the vault was replaced"):
+            get_ai_client_for_group(group_id, factory=factory)
+        with pytest.raises(DecryptionFailedError, match="the vault was replaced"):
+            add_key(factory, "history", KEY + "x")
+        assert [group.name for group in factory.store.groups.all()] == ["biology", "history"]
+    assert rows(home, "SELECT count(*) FROM ai_credentials") == [(1,)]
+    assert gateway.requests == []
+
+
+@pytest.mark.parametrize("proof", ["the old one", "one with the data key", "one with the public key", "none"])
+@pytest.mark.parametrize("new_id", [True, False], ids=["new id", "old id"])
+def test_nothing_that_the_store_tells_makes_a_proof(
+    gateway: DemoGateway, home: Path, proof: str, *, new_id: bool
+) -> None:
+    with open_factory() as factory:
+        slot = factory.vault.init("file", path=home / "master.key")
+        group_id = add_key(factory)
+        store_id = factory.store.id
+    assert slot.proof
+    assert slot.public_key
+    assert slot.key_id
+    key_id = str(uuid.uuid4()) if new_id else slot.key_id
+    check = crypto.subkey(bytes(range(32)), "check value")
+    proofs = {
+        "the old one": slot.proof,
+        "one with the data key": crypto.mac(
+            crypto.subkey(bytes(range(32)), "proof"), store_id, slot.id, key_id, check
+        ),
+        "one with the public key": crypto.mac(
+            crypto.subkey(slot.public_key, "proof"), store_id, slot.id, key_id, check
+        ),
+        "none": b"",
+    }
+    forge_vault(home, slot, store_id, key_id=key_id, proof=proofs[proof])
+
+    with open_factory() as factory:
+        assert [(status.opens, status.problem) for status in factory.vault.status()] == [
+            (False, "the vault was replaced: it is not this master key's")
+        ]
+        for attempt in (
+            lambda: get_ai_client_for_group(group_id, factory=factory),
+            lambda: CredentialService(factory).create(group_id, KEY + "x", replace=True),
+            lambda: factory.vault.add("file", path=home / "second.key"),
+            lambda: factory.vault.remove("file"),
+        ):
+            with pytest.raises(DecryptionFailedError, match="the vault was replaced"):
+                attempt()
+    assert not (home / "second.key").exists()
+    assert gateway.requests == []
+
+
+def test_a_data_key_that_was_wrapped_anew_does_not_pass_for_the_old_one(home: Path) -> None:
+    with open_factory() as factory:
+        slot = factory.vault.init("file", path=home / "master.key")
+        group_id = add_key(factory)
+        store_id = factory.store.id
+    assert slot.public_key
+    # The proof still holds: check value and ids are the old ones.
+    wrapped = crypto.wrap(bytes(range(32)), public=slot.public_key, info=_slot_info(slot, store_id))
+    change(home, "UPDATE vault_slots SET wrapped_key = ?", wrapped)
+
+    with pytest.raises(DecryptionFailedError, match="data key is another one"):
+        key_of(group_id)
+
+
+@pytest.mark.parametrize("changed", ["slipped in", "taken away", "altered"])
+def test_slots_that_change_while_a_passphrase_is_typed_are_not_signed(home: Path, changed: str) -> None:
+    with open_factory() as factory:
+        factory.vault.init("file", path=home / "master.key")
+        factory.vault.add("file", path=home / "second.key")
+        group_id = add_key(factory)
+    before = rows(home, "SELECT * FROM vault_keys")
+    statement = {
+        "slipped in": "INSERT INTO vault_slots SELECT 'slipped in', kind, state, key_id, public_key, wrapped_key,"
+        " proof, params, created_at FROM vault_slots LIMIT 1",
+        "taken away": "DELETE FROM vault_slots WHERE rowid = (SELECT min(rowid) FROM vault_slots)",
+        "altered": "UPDATE vault_slots SET public_key = zeroblob(32)",
+    }[changed]
+    asked: list[str] = []
+
+    def ask(prompt: str) -> str:
+        if not asked:
+            change(home, statement)
+        asked.append(prompt)
+        return PASSPHRASE
+
+    with open_factory(ask=ask) as factory, pytest.raises(StoreBusyError, match="the vault was changed meanwhile"):
+        factory.vault.add("passphrase")
+
+    assert asked == ["Choose a passphrase: ", "The same again: "]
+    assert rows(home, "SELECT * FROM vault_keys") == before
+    assert rows(home, "SELECT DISTINCT kind, state FROM vault_slots") == [("file", "active")]
+    with pytest.raises(DecryptionFailedError):
+        key_of(group_id)
+
+
+def test_a_keyring_slot_that_is_not_signed_leaves_no_entry(
+    secret_service: SecretService, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_keyring(secret_service, home, monkeypatch)
+    with open_factory() as factory:
+        factory.vault.init("file", path=home / "master.key")
+        add_key(factory)
+    with open_factory() as factory:
+
+        def change_meanwhile(statement: str) -> None:
+            # The first transaction names the entry, the second one signs.
+            if statement == "BEGIN IMMEDIATE" and secret_service.services():
+                change(home, "UPDATE vault_slots SET public_key = zeroblob(32) WHERE kind = 'file'")
+
+        factory.store._connection.raw.set_trace_callback(change_meanwhile)
+        with pytest.raises(StoreBusyError, match="changed meanwhile"):
+            factory.vault.add("keyring")
+        factory.store._connection.raw.set_trace_callback(None)
+
+    assert secret_service.services() == set()
+    assert rows(home, "SELECT kind, state FROM vault_slots") == [("file", "active")]
+
+
 def test_the_last_slot_that_opens_stays(kind: Kind, home: Path) -> None:
     with open_factory() as factory:
         slot = factory.vault.init(kind.name, path=kind.path)
@@ -317,7 +462,7 @@ def test_a_leftover_of_somebody_elses_making_does_not_take_the_master_key_away(
         group_id = add_key(factory)
     change(
         home,
-        "INSERT INTO vault_slots SELECT 'slipped in', kind, 'pending', NULL, NULL, NULL, params, created_at"
+        "INSERT INTO vault_slots SELECT 'slipped in', kind, 'pending', NULL, NULL, NULL, NULL, params, created_at"
         " FROM vault_slots",
     )
 
@@ -326,6 +471,54 @@ def test_a_leftover_of_somebody_elses_making_does_not_take_the_master_key_away(
 
     assert len(secret_service.services()) == 1
     monkeypatch.delenv("RAPTCHAT_MASTER_KEY_FILE", raising=False)
+    (home / "master.key").unlink()
+    assert key_of(group_id) == KEY
+
+
+@pytest.mark.parametrize("state", ["pending", "dying"])
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        str,
+        str.upper,
+        "{{{}}}".format,
+        "urn:uuid:{}".format,
+        "{} ".format,
+        lambda slot_id: slot_id.replace("-", ""),
+    ],
+    ids=["the same", "capitals", "braces", "urn", "space", "no hyphens"],
+)
+def test_a_leftover_that_is_called_as_a_slot_in_use_does_not_take_its_master_key_away(
+    secret_service: SecretService,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    state: str,
+    spelled: Callable[[str], str],
+) -> None:
+    of_keyring(secret_service, home, monkeypatch)
+    with open_factory() as factory:
+        slot = factory.vault.init()
+        group_id = add_key(factory)
+    # Without its primary key the table takes one id twice.
+    change(home, "CREATE TABLE rebuilt AS SELECT * FROM vault_slots")
+    change(home, "DROP TABLE vault_slots")
+    change(home, "ALTER TABLE rebuilt RENAME TO vault_slots")
+    change(
+        home,
+        "INSERT INTO vault_slots SELECT ?, kind, ?, key_id, public_key, wrapped_key, proof, params, created_at"
+        " FROM vault_slots",
+        spelled(slot.id),
+        state,
+    )
+
+    with open_factory() as factory:
+        factory.vault.add("file", path=home / "master.key")
+
+    assert secret_service.services() == {slot.params["service"]}
+    # Not even asked to remove it: some keyrings do not tell capitals apart.
+    assert rows(home, "SELECT state FROM vault_slots WHERE id = ? AND state <> 'active'", spelled(slot.id))[0] == (
+        state,
+    )
     (home / "master.key").unlink()
     assert key_of(group_id) == KEY
 
@@ -361,9 +554,15 @@ def test_no_second_vault_is_made_when_the_key_row_was_taken_away(factory: Factor
     change(home, "DELETE FROM vault_keys")
 
     with open_factory() as other, pytest.raises(UsageError, match="has a vault already"):
+        other.vault.init("file", path=home / "another.key")
+    with open_factory() as other, pytest.raises(DecryptionFailedError, match="data key was taken out"):
         add_key(other, "history", KEY + "x")
-    with pytest.raises(VaultUnavailableError):
+    with pytest.raises(DecryptionFailedError, match="data key was taken out"):
         key_of(group_id)
+
+    assert rows(home, "SELECT count(*) FROM vault_keys") == [(0,)]
+    assert rows(home, "SELECT count(*) FROM vault_slots") == [(1,)]
+    assert not (home / "another.key").exists()
 
 
 def test_the_named_key_file_opens_a_vault_that_was_made_with_another_path(
@@ -628,7 +827,7 @@ def test_a_check_value_that_was_changed_is_refused(factory: Factory, home: Path)
     group_id = add_key(factory)
     change(home, "UPDATE vault_keys SET check_value = zeroblob(32)")
 
-    with pytest.raises(DecryptionFailedError, match="another one"):
+    with pytest.raises(DecryptionFailedError, match="the vault was replaced"):
         key_of(group_id)
 
 

@@ -16,81 +16,90 @@ if TYPE_CHECKING:
     from raptchat.errors import (
         AiNotConfiguredError,
         AuthenticationFailedError,
+        ContentRefusedError,
         CredentialNotFoundError,
+        DecryptionFailedError,
         DuplicateCredentialError,
+        DuplicateGroupError,
         GatewayError,
+        GatewayTimeoutError,
         GroupNotFoundError,
         IncompleteReplyError,
+        InsufficientCreditError,
+        InvalidResponseError,
+        ModelNotAvailableError,
+        NoGroupError,
+        OutputError,
         RaptchatError,
+        RateLimitedError,
         SessionNotFoundError,
         SharedKeyError,
+        SignalledError,
+        StoreBusyError,
         StoreError,
         UsageError,
+        VaultLockedError,
+        VaultUnavailableError,
         WrongGroupError,
     )
     from raptchat.factory import Factory
     from raptchat.providers.openrouter import OpenRouterClient
-    from raptchat.records import (
-        ContentChunk,
-        DoneChunk,
-        Message,
-        ReasoningChunk,
-        RetryChunk,
-        Usage,
-    )
+    from raptchat.records import ContentChunk, DoneChunk, Message, ReasoningChunk, RetryChunk, Usage
 
 __all__ = [
     "AiNotConfiguredError",
     "AuthenticationFailedError",
     "ChatService",
     "ContentChunk",
+    "ContentRefusedError",
     "CredentialNotFoundError",
     "CredentialService",
+    "DecryptionFailedError",
     "DoneChunk",
     "DuplicateCredentialError",
+    "DuplicateGroupError",
     "Factory",
     "GatewayError",
+    "GatewayTimeoutError",
     "GroupNotFoundError",
     "IncompleteReplyError",
+    "InsufficientCreditError",
+    "InvalidResponseError",
     "Message",
+    "ModelNotAvailableError",
+    "NoGroupError",
     "OpenRouterClient",
+    "OutputError",
     "RaptchatError",
+    "RateLimitedError",
     "ReasoningChunk",
     "RetryChunk",
     "SessionNotFoundError",
     "SharedKeyError",
+    "SignalledError",
+    "StoreBusyError",
     "StoreError",
     "Usage",
     "UsageError",
+    "VaultLockedError",
+    "VaultUnavailableError",
     "WrongGroupError",
     "get_ai_client",
     "get_ai_client_for_group",
 ]
 
+# All others are errors.
 _HOMES = {
-    "AiNotConfiguredError": "raptchat.errors",
-    "AuthenticationFailedError": "raptchat.errors",
     "ChatService": "raptchat.chat",
     "ContentChunk": "raptchat.records",
-    "CredentialNotFoundError": "raptchat.errors",
     "CredentialService": "raptchat.credentials",
     "DoneChunk": "raptchat.records",
-    "DuplicateCredentialError": "raptchat.errors",
     "Factory": "raptchat.factory",
-    "GatewayError": "raptchat.errors",
-    "GroupNotFoundError": "raptchat.errors",
-    "IncompleteReplyError": "raptchat.errors",
     "Message": "raptchat.records",
     "OpenRouterClient": "raptchat.providers.openrouter",
-    "RaptchatError": "raptchat.errors",
     "ReasoningChunk": "raptchat.records",
     "RetryChunk": "raptchat.records",
-    "SessionNotFoundError": "raptchat.errors",
-    "SharedKeyError": "raptchat.errors",
-    "StoreError": "raptchat.errors",
     "Usage": "raptchat.records",
-    "UsageError": "raptchat.errors",
-    "WrongGroupError": "raptchat.errors",
     "get_ai_client": "raptchat.clients",
     "get_ai_client_for_group": "raptchat.clients",
 }
@@ -98,9 +107,9 @@ _HOMES = {
 
 def __getattr__(name: str) -> object:
     """Import a public name from where it lives."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_HOMES[name]), name)
+    value = getattr(import_module(_HOMES.get(name, "raptchat.errors")), name)
     globals()[name] = value
     return value
 

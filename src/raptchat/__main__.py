@@ -7,9 +7,10 @@ def main() -> None:
 
     try:
         from raptchat.cli import app
-    except KeyboardInterrupt:  # so early that nothing has begun
+
+        app(prog_name="raptchat")
+    except KeyboardInterrupt:  # before the command began, or after it ended
         sys.exit(130)
-    app(prog_name="raptchat")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from typing import TYPE_CHECKING
 
 from raptchat.credentials import CredentialService
-from raptchat.errors import GroupNotFoundError
 from raptchat.factory import Factory
 from raptchat.providers import DEFAULT_PROVIDER, client_class
 
@@ -31,18 +30,16 @@ def get_ai_client(
         with Factory() as own:
             return get_ai_client(group_id, provider, factory=own, timeout=timeout)
     make_client = client_class(provider)
-    group = factory.store.groups.get(group_id)
-    if group is None:
-        raise GroupNotFoundError(f"there is no group with the id `{group_id[:80]}`", hint="raptchat group list")
+    group = factory.store.groups.require(group_id)
     credentials = CredentialService(factory)
     credential = credentials.require_active(group, provider)
     settings = factory.settings
     client = make_client(
         api_key=credentials.open_key(credential),
         credential_id=credential.id,
-        base_url=credential.base_url or settings.gateway_url,
+        base_url=credentials.url_of(credential),
         default_model=group.model or settings.default_model,
-        timeout=timeout or settings.timeout_seconds,
+        timeout=settings.timeout_seconds if timeout is None else timeout,
         max_retries=settings.max_retries,
     )
     return client, credential.id

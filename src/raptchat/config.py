@@ -4,16 +4,16 @@ The environment wins over `config.toml`, a flag over both. A value that cannot b
 names it and where it came from; no API key is ever read from the environment.
 """
 
-import ipaddress
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from raptchat.errors import UsageError
+from raptchat.gateway_url import check_gateway_url, without_user_info
 from raptchat.outside import safe_line, without_keys
 
 DEFAULT_GATEWAY_URL = "https://openrouter.ai/api/v1"
@@ -23,62 +23,6 @@ DEFAULT_TIMEOUT_SECONDS = 120.0
 DEFAULT_MAX_RETRIES = 2
 
 IGNORED_KEY_VARIABLES = ("OPENROUTER_API_KEY", "OPENAI_API_KEY")
-
-# The whole of it: urlsplit takes what stands in brackets for the host, whatever stands before them.
-_AUTHORITY = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?)(:[0-9]{1,5})?")
-
-
-def check_gateway_url(url: str) -> str:
-    """*url* without trailing slashes, if a key may be sent there; `ValueError` says why not.
-
-    That is `https`, or `http` to `localhost` or a loopback address, and none of the parts of a URL that make
-    two programs read it differently (user info, query, fragment, backslash, white space; WHATWG URL against
-    RFC 3986).
-    """
-    if any(character.isspace() or ord(character) < 0x21 or character == "\\" for character in url):
-        raise ValueError("holds white space, a control character or a backslash")
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("is not a URL") from None
-    if "@" in parts.netloc:
-        raise ValueError("holds a user name or a password")
-    if "?" in url or "#" in url:
-        raise ValueError("holds a query or a fragment")
-    host = parts.hostname or ""
-    if parts.scheme not in {"http", "https"} or not host:
-        raise ValueError("is not an https:// URL")
-    if port == 0 or not _AUTHORITY.fullmatch(parts.netloc) or (":" in host and not _is_address(host)):
-        raise ValueError("has no valid host and port")
-    if parts.scheme == "http" and not is_loopback(url):
-        raise ValueError("must be https: plain http is for loopback addresses only")
-    return url.rstrip("/")
-
-
-def is_loopback(url: str) -> bool:
-    """Whether *url* names `localhost` or a loopback address literal."""
-    host = urlsplit(url).hostname or ""
-    if host == "localhost":
-        return True
-    return _is_address(host) and ipaddress.ip_address(host).is_loopback
-
-
-def origin(url: str) -> str:
-    """The scheme, host and port of *url*, in one spelling (RFC 6454, section 4)."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").lower()
-    host = f"[{host}]" if ":" in host else host
-    port = parts.port or {"http": 80, "https": 443}[parts.scheme]
-    return f"{parts.scheme}://{host}:{port}"
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return "%" not in host
 
 
 def _whole_number(low: int, high: int) -> Callable[[str], int]:
@@ -123,14 +67,18 @@ SETTINGS = [
 ]
 
 
+def setting_named(name: str) -> Setting | None:
+    """The setting called *name*, in any case, with or without `AI_`."""
+    return next((setting for setting in SETTINGS if _spelling(setting.name) == _spelling(name)), None)
+
+
 def find_setting(name: str) -> Setting:
-    """The setting called *name*, in any case, with or without `AI_`; `UsageError` lists the known ones."""
-    wanted = _spelling(name)
-    for setting in SETTINGS:
-        if _spelling(setting.name) == wanted:
-            return setting
-    known = ", ".join(setting.name for setting in SETTINGS)
-    raise UsageError(f"there is no setting `{safe_line(without_keys(name))}`", hint=f"settings: {known}")
+    """As `setting_named`; `UsageError` lists the known ones."""
+    setting = setting_named(name)
+    if setting is None:
+        known = ", ".join(setting.name for setting in SETTINGS)
+        raise UsageError(f"there is no setting `{safe_line(without_keys(name))}`", hint=f"settings: {known}")
+    return setting
 
 
 def _spelling(name: str) -> str:
@@ -160,6 +108,10 @@ class Paths:
             state = folders.user_state_path
         return cls((store or data / "raptchat.db").absolute(), config / "config.toml", state)
 
+    def history_file(self, group_id: str) -> Path:
+        """Where the lines are remembered that were typed in a group's conversations."""
+        return self.state_folder / "history" / group_id
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -172,7 +124,7 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the environment and `config.toml` say, checked; nothing reads either of them elsewhere."""
+    """What the environment and `config.toml` say, checked."""
 
     paths: Paths
     values: Mapping[str, Value]
@@ -227,22 +179,31 @@ class Settings:
 
 
 def read_config(path: Path) -> dict[str, str]:
-    """The settings in the file at *path*, as text; unknown names stay in, for `config list` to show."""
+    """The settings in the file at *path*, as text; unknown names stay in, for `config list` to show.
+
+    Raises `UsageError` for a file that cannot be read, and for one that sets the same thing twice.
+    """
     try:
+        if stat.S_ISFIFO(path.stat().st_mode):
+            raise UsageError(f"`{path}` is a pipe", hint="settings are kept in a plain file")
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(f"the settings in `{path}` cannot be read: {error}", hint="correct the file") from None
     except OSError as error:
         raise UsageError(f"the settings in `{path}` cannot be read: {error.strerror}") from None
+    spellings: dict[str, str] = {}
+    for name in table:
+        if (other := spellings.setdefault(_spelling(name), name)) != name:
+            raise UsageError(f"`{path}` sets `{other}` and `{name}`, which are the same", hint="keep one of them")
     return {name: str(value) for name, value in table.items()}
 
 
 def _value(setting: Setting, environ: Mapping[str, str], stored: Mapping[str, str], paths: Paths) -> Value:
     text, source = setting.default, "default"
     for name, in_file in stored.items():
-        if _spelling(name) == _spelling(setting.name):
+        if setting_named(name) is setting:
             text, source = in_file, str(paths.config_file)
     if setting.in_environment and environ.get(setting.name):
         text, source = environ[setting.name], "environment"
@@ -257,13 +218,10 @@ def parse_setting(setting: Setting, text: str, source: str) -> object:
         shown = safe_line(without_user_info(text))
         raise UsageError(
             f"`{setting.name}` {error}: `{shown}` (from {source})",
-            hint=f"raptchat config set {setting.name} {setting.default}",
+            hint=f"unset {setting.name}, or set it to such as {setting.default}"
+            if source == "environment"
+            else f"raptchat config set {setting.name} {setting.default}",
         ) from None
-
-
-def without_user_info(text: str) -> str:
-    """*text* to be shown: what stands before the `@` of a URL is a secret, as a key is."""
-    return without_keys(re.sub(r"(?<=//)[^/]*@", "***@", text))
 
 
 def _path(text: str | None) -> Path | None:

@@ -6,20 +6,19 @@ from typing import TYPE_CHECKING
 
 from raptchat.api_key import check_api_key
 from raptchat.clock import utc_now
-from raptchat.config import check_gateway_url, origin, without_user_info
 from raptchat.errors import (
     AiNotConfiguredError,
     CredentialNotFoundError,
     DecryptionFailedError,
     DuplicateCredentialError,
     DuplicateGroupError,
-    GroupNotFoundError,
     SharedKeyError,
     StoreBusyError,
     UsageError,
 )
 from raptchat.factory import Factory
-from raptchat.naming import as_argument
+from raptchat.gateway_url import check_gateway_url, origin, without_user_info
+from raptchat.naming import add_key_command
 from raptchat.outside import safe_line
 from raptchat.providers import DEFAULT_PROVIDER, check_known
 from raptchat.records import Credential, Group
@@ -40,6 +39,7 @@ class CredentialService:
     def __init__(self, factory: Factory | None = None) -> None:
         self._factory = factory or Factory()
         self._rows = self._factory.store.credentials
+        self._groups = self._factory.store.groups
 
     @staticmethod
     def validate_key(api_key: str) -> str:
@@ -61,17 +61,19 @@ class CredentialService:
 
         With *replace* the credential in use before is put out of use in the same transaction; without it there
         must be none (`DuplicateCredentialError`). A key that another group has is a `SharedKeyError` unless
-        *allow_shared*. *base_url* is where the key may be sent, instead of the provider's gateway.
+        *allow_shared*. *base_url* is where the key may be sent, instead of the provider's gateway. Raises
+        `UsageError` for a key, provider or URL that cannot be right, `GroupNotFoundError`, and what making or
+        opening the vault does.
         """
         text = api_key.reveal() if isinstance(api_key, Secret) else api_key
         secret = Secret(self.validate_key(text))
         check_known(provider)
         url = _checked_url(base_url) if base_url is not None else None
         endpoint = origin(url or self._factory.settings.gateway_url)
-        self.check_free(self._group(group_id), provider, replace=replace)
+        self.check_free(self._groups.require(group_id), provider, replace=replace)
         data_key = self._factory.vault.ensure()
         with self._factory.store.write():
-            group = self._group(group_id)
+            group = self._groups.require(group_id)
             self._check_current(data_key)
             if active := self.check_free(group, provider, replace=replace):
                 self._rows.set_active(active.id, active=False)
@@ -109,7 +111,7 @@ class CredentialService:
         if active is not None and not replace:
             raise DuplicateCredentialError(
                 f"group `{group.name}` has an active key for `{provider}` already: `{active.key_hint}`",
-                hint=f"raptchat group add-key {as_argument(group.name)} --replace",
+                hint=add_key_command(group.name, replace=True),
                 group=group.name,
             )
         return active
@@ -119,11 +121,17 @@ class CredentialService:
         check_known(provider)
         return self._rows.active(group_id, provider)
 
-    def require_active(self, group: Group, provider: str = DEFAULT_PROVIDER) -> Credential:
-        """As `get_active_for_group`; `AiNotConfiguredError` when there is none."""
+    def provider_of(self, group: Group) -> str:
+        """The provider of the group's one active credential; of several the one that the group is set to."""
+        active = [credential.provider for credential in self._rows.of_group(group.id) if credential.is_active]
+        return active[0] if len(active) == 1 else group.provider or DEFAULT_PROVIDER
+
+    def require_active(self, group: Group, provider: str | None = None) -> Credential:
+        """The credential that pays for the group; `AiNotConfiguredError` when there is none."""
+        provider = provider or self.provider_of(group)
         credential = self.get_active_for_group(group.id, provider)
         if credential is None:
-            command = f"raptchat group add-key {as_argument(group.name)}"
+            command = add_key_command(group.name)
             raise AiNotConfiguredError(
                 f"AI is not configured for this group. Please add an API key: {command}",
                 hint=command,
@@ -134,29 +142,41 @@ class CredentialService:
 
     def list_for_group(self, group_id: str) -> Sequence[Credential]:
         """The group's credentials, the oldest first; of each key only its hint can be read."""
-        return self._rows.of_group(self._group(group_id).id)
+        return self._rows.of_group(self._groups.require(group_id).id)
 
-    def open_key(self, credential: Credential) -> Secret:
-        """The key, for the request's header; `DecryptionFailedError` when row, group or gateway is another."""
-        group = self._group(credential.group_id)
+    def url_of(self, credential: Credential) -> str:
+        """Where the key may be sent: its own place, or the provider's gateway."""
+        return credential.base_url or self._factory.settings.gateway_url
+
+    def check_endpoint(self, credential: Credential) -> None:
+        """`DecryptionFailedError` when the key is sealed for another origin than the one it would be sent to."""
+        group = self._groups.require(credential.group_id)
         try:
-            endpoint = origin(check_gateway_url(credential.base_url or self._factory.settings.gateway_url))
+            endpoint = origin(check_gateway_url(self.url_of(credential)))
         except ValueError:
             raise _altered(credential, group) from None
         if endpoint != credential.endpoint:
             raise DecryptionFailedError(
                 f"the key `{credential.key_hint}` of group `{group.name}` is for {credential.endpoint},"
                 f" and the gateway is now {endpoint}",
-                hint=f"raptchat group add-key {as_argument(group.name)} --replace, or set AI_GATEWAY_URL back",
+                hint=f"{add_key_command(group.name, replace=True)}, or set AI_GATEWAY_URL back",
                 group=group.name,
             )
-        return self._open(self._factory.vault.data_key(), credential, group)
+
+    def open_key(self, credential: Credential) -> Secret:
+        """The key, for the request's header; `DecryptionFailedError` when row, group or gateway is another.
+
+        Also raises what opening the vault does.
+        """
+        self.check_endpoint(credential)
+        data_key = self._factory.vault.data_key()
+        return self._open(data_key, credential, self._groups.require(credential.group_id))
 
     def activate(self, credential_id: str) -> Credential:
-        """Put a credential in use, and the one that was in use before out of it, in one transaction."""
+        """Put a credential in use, and the one that was before out of it; `CredentialNotFoundError`."""
         with self._factory.store.write():
             credential = self._get(credential_id)
-            group = self._group(credential.group_id)
+            group = self._groups.require(credential.group_id)
             active = self._rows.active(group.id, credential.provider)
             if active is not None and active.id != credential_id:
                 self._rows.set_active(active.id, active=False)
@@ -166,32 +186,43 @@ class CredentialService:
             return self._get(credential_id)
 
     def deactivate(self, credential_id: str) -> Credential:
-        """Put a credential out of use; it stays in the store."""
+        """Put a credential out of use; it stays in the store. `CredentialNotFoundError` when there is none."""
         with self._factory.store.write():
             credential = self._get(credential_id)
             self._rows.set_active(credential_id, active=False)
-            self._note("deactivate", self._group(credential.group_id), credential_id)
+            self._note("deactivate", self._groups.require(credential.group_id), credential_id)
             return self._get(credential_id)
 
     def delete(self, credential_id: str) -> None:
-        """Remove a credential for good."""
+        """Remove a credential for good; `CredentialNotFoundError` when there is none."""
         with self._factory.store.write():
             credential = self._get(credential_id)
             self._rows.remove(credential_id)
-            self._note("delete", self._group(credential.group_id), credential_id)
+            self._note("delete", self._groups.require(credential.group_id), credential_id)
+
+    def remove_group(self, group: Group) -> None:
+        """Remove a group with its credentials, sessions and bindings; its usage stays in the ledger."""
+        with self._factory.store.write():
+            for credential in self._rows.of_group(group.id):
+                self._note("delete", group, credential.id)
+            self._groups.remove(group.id)
+            self._factory.store.ledger.note("group.remove", caller=self._factory.caller, group=group)
 
     def update_last_used(self, credential_id: str) -> None:
-        """Note that a reply that this credential paid ended well."""
+        """Note that a reply that this credential paid ended well; `CredentialNotFoundError`."""
         with self._factory.store.write():
             self._get(credential_id)
             self._rows.touch(credential_id)
 
     def rename_group(self, group: Group, name: str) -> None:
-        """Give a group a new name: its keys are sealed for its name, so all are sealed anew in one transaction."""
+        """Give a group a new name; its keys, which are sealed for its name, are sealed anew in one transaction.
+
+        Raises `DuplicateGroupError`, and what opening the vault and the keys does.
+        """
         data_key = self._factory.vault.data_key() if self._rows.of_group(group.id) else None
         with self._factory.store.write():
-            current = self._group(group.id)
-            other = self._factory.store.groups.named(name)
+            current = self._groups.require(group.id)
+            other = self._groups.named(name)
             if other is not None and other.id != group.id:
                 raise DuplicateGroupError(f"there is a group `{other.name}` already", group=other.name)
             credentials = self._rows.of_group(group.id)
@@ -208,7 +239,7 @@ class CredentialService:
                 )
                 sealed.append((credential.id, renamed.ciphertext, renamed.nonce))
             self._rows.reseal(sealed)
-            self._factory.store.groups.set(group.id, name=name)
+            self._groups.set(group.id, name=name)
 
     def _open(self, data_key: "DataKey", credential: Credential, group: Group) -> Secret:
         from raptchat.crypto import Sealed
@@ -226,7 +257,7 @@ class CredentialService:
     def _refuse_shared(self, group: Group, fingerprint: str) -> None:
         for other in self._rows.with_fingerprint(fingerprint):
             if other.group_id != group.id:
-                sharing = self._group(other.group_id)
+                sharing = self._groups.require(other.group_id)
                 raise SharedKeyError(
                     f"this very key serves group `{sharing.name}` already (`{other.key_hint}`)",
                     hint="make a key of its own for each group, or add --allow-shared",
@@ -246,24 +277,9 @@ class CredentialService:
             )
         return credential
 
-    def _group(self, group_id: str) -> Group:
-        group = self._factory.store.groups.get(group_id)
-        if group is None:
-            raise GroupNotFoundError(
-                f"there is no group with the id `{group_id[:80]}`", hint="raptchat group list"
-            )
-        return group
-
     def _note(self, action: str, group: Group, credential_id: str) -> None:
-        caller = self._factory.caller
         self._factory.store.ledger.note(
-            f"credential.{action}",
-            command=caller.command,
-            os_user=caller.os_user,
-            host=caller.host,
-            group_id=group.id,
-            group_name=group.name,
-            credential_id=credential_id,
+            f"credential.{action}", caller=self._factory.caller, group=group, credential_id=credential_id
         )
 
 
@@ -275,7 +291,7 @@ def _altered(credential: Credential, group: Group) -> DecryptionFailedError:
     return DecryptionFailedError(
         f"the key `{credential.key_hint}` of group `{group.name}` does not open:"
         " its row in the store was altered, moved or damaged",
-        hint=f"raptchat group add-key {as_argument(group.name)} --replace",
+        hint=add_key_command(group.name, replace=True),
         group=group.name,
     )
 

@@ -90,7 +90,9 @@ def unwrap(wrapped: bytes, *, secret: bytes, info: bytes) -> bytes:
     try:
         return _HPKE.decrypt(wrapped, _private_key(secret), info)
     except (InvalidTag, ValueError):
-        raise DecryptionFailedError("a slot of the vault does not open: it was altered") from None
+        raise DecryptionFailedError(
+            "a slot of the vault does not open: it was altered", hint="restore a backup of the store"
+        ) from None
 
 
 def _private_key(secret: bytes) -> X25519PrivateKey:

@@ -79,8 +79,18 @@ def find_session(store: "Store", word: str) -> Session:
 
 
 def as_argument(text: str) -> str:
-    """*text* as one word of a command that can be pasted."""
-    return shlex.quote(text)
+    """*text* as the last word of a command that can be pasted."""
+    quoted = shlex.quote(text)
+    return f"-- {quoted}" if text.startswith("-") else quoted
+
+
+def add_key_command(group_name: str, *, replace: bool = False) -> str:
+    """The command that gives a group its key, or another one."""
+    if not replace:
+        return f"raptchat group add-key {as_argument(group_name)}"
+    if group_name.startswith("-"):
+        return f"raptchat group add-key --replace {as_argument(group_name)}"
+    return f"raptchat group add-key {as_argument(group_name)} --replace"
 
 
 def _by_id(

@@ -55,6 +55,15 @@ def for_pipe(text: str) -> str:
     return text.translate(_PIPE)
 
 
+def is_utf8(text: str) -> bool:
+    """Whether *text* can be stored and sent: words and paths of the system need not be valid UTF-8."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def without_keys(text: str) -> str:
     """*text* with `***` for whatever looks like an API key, such as an echo of a mistyped command."""
     return _KEY_LIKE.sub("***", text)

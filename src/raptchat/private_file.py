@@ -3,8 +3,11 @@
 Such a file is refused when its group or others can read it, or when it belongs to someone else, as `ssh` does.
 """
 
+import errno
 import os
+import select
 import stat
+import time
 import uuid
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from raptchat.errors import RaptchatError, UsageError
 
 # Far more than any key or passphrase; a file of another kind named by mistake ends here.
 _MOST_BYTES = 4096
+# As long as a keyring has where there is no terminal.
+PIPE_SECONDS = 10.0
 
 
 def read_line(path: Path, what: str, *, refusal: type[RaptchatError] = UsageError) -> str:
@@ -22,12 +27,17 @@ def read_line(path: Path, what: str, *, refusal: type[RaptchatError] = UsageErro
     """
     try:
         # Not O_NOFOLLOW: secrets are mounted as links in containers; what counts is the file behind it.
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        with os.fdopen(descriptor, "rb") as file:
-            _check_private(os.fstat(file.fileno()), path, what, refusal)
-            data = file.read(_MOST_BYTES + 1)
+        # Not blocking either: a pipe into which nobody writes must not hang a script.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            _check_private(os.fstat(descriptor), path, what, refusal)
+            data = _read(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        raise refusal(f"the {what} `{path}` cannot be read: {error.strerror}") from None
+        raise refusal(
+            f"the {what} `{path}` cannot be read: {error.strerror}", hint="put it back, or name another"
+        ) from None
     except ValueError:  # the store can hold a path with a NUL, or one that no file system can write
         raise refusal(f"the {what} cannot be read: its path is none") from None
     try:
@@ -35,7 +45,7 @@ def read_line(path: Path, what: str, *, refusal: type[RaptchatError] = UsageErro
     except UnicodeDecodeError:
         lines = []
     if len(data) > _MOST_BYTES or len(lines) != 1:
-        raise UsageError(f"the {what} `{path}` must hold exactly one line of text")
+        raise UsageError(f"the {what} `{path}` must hold exactly one line of text", hint="is it the right file?")
     return lines[0]
 
 
@@ -61,6 +71,18 @@ def make(path: Path, line: str, what: str) -> None:
             os.close(folder)
     except OSError as error:
         raise UsageError(f"the {what} `{path}` cannot be made: {error.strerror}") from None
+
+
+def _read(descriptor: int) -> bytes:
+    data, end = b"", time.monotonic() + PIPE_SECONDS
+    while len(data) <= _MOST_BYTES:
+        if not select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
+            raise TimeoutError(errno.ETIMEDOUT, f"nothing came for {PIPE_SECONDS:g} s")
+        piece = os.read(descriptor, _MOST_BYTES)
+        if not piece:
+            break
+        data += piece
+    return data
 
 
 def _check_private(status: os.stat_result, path: Path, what: str, refusal: type[RaptchatError]) -> None:

@@ -139,6 +139,7 @@ class Slot:
     key_id: str | None
     public_key: bytes | None
     wrapped_key: bytes | None = field(repr=False)
+    proof: bytes | None = field(repr=False)
     params: Mapping[str, object]
     created_at: str
 
@@ -153,7 +154,7 @@ class VaultKey:
 
 
 @dataclass(frozen=True, slots=True)
-class StartChunk:
+class Start:
     """The gateway began to answer; *model* and *generation_id* are what it said so far."""
 
     model: str | None
@@ -194,4 +195,4 @@ class DoneChunk:
     credential_id: str | None = None
 
 
-Chunk = StartChunk | RetryChunk | ContentChunk | ReasoningChunk | DoneChunk
+Chunk = RetryChunk | ContentChunk | ReasoningChunk | DoneChunk

@@ -42,6 +42,8 @@ from raptchat.render import Terminal
 from raptchat.render.errors import error as show_error
 
 _EXTRA_WORDS = re.compile(r"Got unexpected extra argument.*", re.DOTALL)
+_LONG_WORD = re.compile(r"No such command '[^']{16,}'.*", re.DOTALL)
+_KEY_FLAGS = re.compile(r" \(?(Possible options:|Did you mean).*--(api-)?key\b(?!-).*", re.DOTALL)
 
 
 class Cli(HelpToTerminal, TyperGroup):
@@ -65,7 +67,7 @@ class Cli(HelpToTerminal, TyperGroup):
             _check_words(words)
             code = super().main(**{**kwargs, "args": words, "standalone_mode": False, "obj": run}) or 0
         except typer.TyperException as error:  # wrong words or flags
-            code = _report(run, words, UsageError(_usage_message(error), hint="raptchat --help"))
+            code = _report(run, words, UsageError(_usage_message(error), hint=f"{_command(error)} --help"))
         except typer.Abort:
             code = _report(run, words, SignalledError())
         except RaptchatError as error:
@@ -107,7 +109,7 @@ def _border(run: Invocation) -> Iterator[None]:
         raise typer.Exit(0) from None
     except Exception as error:  # noqa: BLE001 - the border to bugs: they too end in one line
         if os.environ.get("RAPTCHAT_DEBUG"):
-            run.terminal.say(without_keys("".join(traceback.format_exception(error))))
+            run.terminal.say(*without_keys("".join(traceback.format_exception(error))).splitlines())
         raise RaptchatError(
             f"a bug in raptchat: {type(error).__name__}",
             hint="run it again with RAPTCHAT_DEBUG=1 and report what it says (README, Reporting a bug)",
@@ -133,11 +135,19 @@ def _descriptor(run: Invocation) -> int:
         return os.open(os.devnull, os.O_WRONLY)
 
 
+def _command(error: typer.TyperException) -> str:
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else "raptchat"
+
+
 def _usage_message(error: typer.TyperException) -> str:
     format_message = getattr(error, "format_message", None)
     text = str(format_message() if format_message else error)
-    # A word too many may be a key: that there is one is said, and not which.
+    # A word in the wrong place may be a key: that there is one is said, and not which.
     text = _EXTRA_WORDS.sub("more words than the command takes", text)
+    text = _LONG_WORD.sub("there is no such command", text)
+    # Nor are the flags suggested that are only there to refuse a key.
+    text = _KEY_FLAGS.sub("", text)
     return text[:1].lower() + text[1:].removesuffix(".") if text else "wrong words or flags"
 
 

@@ -1,5 +1,6 @@
 """One question of a group: sent in its session or in private, and its reply shown."""
 
+import shlex
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -57,7 +58,9 @@ def run_dry(ask: Ask, run: Invocation) -> None:
 
     check_prompt(ask.prompt)
     service = ChatService(run.factory)
-    credential = CredentialService(run.factory).require_active(ask.group)
+    credentials = CredentialService(run.factory)
+    credential = credentials.require_active(ask.group)
+    credentials.check_endpoint(credential)
     session = find_session(ask, run)
     context = service.context(ask.group, session, system=ask.system)
     messages = [*context, Message("user", ask.prompt)]
@@ -69,12 +72,12 @@ def run_dry(ask: Ask, run: Invocation) -> None:
             "reason": ask.reason,
             "credentialId": credential.id,
             "keyHint": credential.key_hint,
-            "url": f"{credential.base_url or run.factory.settings.gateway_url}/chat/completions",
+            "url": f"{credentials.url_of(credential)}/chat/completions",
             "request": {
                 "model": model,
                 "messages": [{"role": one.role, "content": one.content} for one in messages],
                 "stream": True,
-                **ask.options,
+                **service.options_for(session, ask.options),
             },
         },
     )
@@ -107,11 +110,10 @@ def find_session(ask: Ask, run: Invocation) -> Session | None:
         return None
     session = naming.find_session(store, ask.session)
     if session.group_id != ask.group.id:
-        owner = store.groups.get(session.group_id)
-        assert owner is not None  # a foreign key holds it
+        owner = store.groups.require(session.group_id)
         raise WrongGroupError(
             f"session {session.id[:8]} belongs to group `{owner.name}`, not to `{ask.group.name}`",
-            hint=f"--group {naming.as_argument(owner.name)} (here {ask.reason} decides)",
+            hint=f"--group {shlex.quote(owner.name)} (here {ask.reason} decides)",
             group=ask.group.name,
         )
     return session

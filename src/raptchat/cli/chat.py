@@ -69,7 +69,7 @@ def chat(
         float | None, typer.Option(min=0.001, max=86_400, metavar="SECONDS", help="The longest silence.")
     ] = None,
     show_usage: Annotated[bool, typer.Option("--usage", "-u", help="Say at the end what it took.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes on standard error.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No notes on standard error but warnings.")] = False,
 ) -> None:
     """Ask a question, or hold a conversation; what is piped in comes before the question.
 
@@ -88,6 +88,7 @@ def chat(
     options = _options(ctx.meta["raptchat.options"])
     named = {"temperature": temperature, "max_tokens": max_tokens, "top_p": top_p}
     options.update({name: value for name, value in named.items() if value is not None})
+    _check_json(options)
     if private and (resume or session):
         raise UsageError("--private begins a conversation that is not stored", hint="leave out -c or --session")
     if resume and session:
@@ -155,3 +156,15 @@ def _options(pairs: tuple[tuple[str, str], ...]) -> dict[str, object]:
         except RecursionError:
             raise UsageError(f"the value of `-o {safe_line(key)}` is nested too deeply") from None
     return options
+
+
+def _check_json(options: dict[str, object]) -> None:
+    for name, value in options.items():
+        try:
+            # Python reads NaN, and takes 1e999 for infinity; JSON has neither.
+            json.dumps(value, allow_nan=False)
+        except (ValueError, RecursionError):
+            raise UsageError(
+                f"the value of `{safe_line(name)}` has no form in JSON",
+                hint="NaN and infinity are no numbers there",
+            ) from None

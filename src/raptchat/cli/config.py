@@ -6,13 +6,22 @@ import re
 import tempfile
 import tomllib
 from contextlib import suppress
+from itertools import filterfalse
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from raptchat.cli.invocation import Command, Invocation, invocation, noun
-from raptchat.config import SETTINGS, Paths, find_setting, parse_setting, read_config
+from raptchat.config import (
+    SETTINGS,
+    Paths,
+    Setting,
+    find_setting,
+    parse_setting,
+    read_config,
+    setting_named,
+)
 from raptchat.errors import OutputError, UsageError
 from raptchat.render import tables
 
@@ -32,7 +41,7 @@ def list_(ctx: typer.Context) -> None:
             run.terminal,
             [{"name": name, "value": value.parsed, "source": value.source} for name, value in values.items()],
         )
-    for name in _unknown(settings.paths):
+    for name in filterfalse(setting_named, read_config(settings.paths.config_file)):
         run.terminal.say(f"note: `{name}` in {settings.paths.config_file} is no setting, and ignored")
     rows = [[name, value.text, value.source] for name, value in values.items()]
     return tables.table(run.terminal, ["setting", "value", "from"], rows, empty="")
@@ -56,10 +65,10 @@ def set_(ctx: typer.Context, name: NameArgument, value: Annotated[str, typer.Arg
     setting = find_setting(name)
     parsed = parse_setting(setting, value, "the command line")
     path = Paths.find(store=run.store).config_file
-    _write(path, _with_setting(path, setting.name, parsed))
+    _write(path, _with_setting(path, setting, parsed))
     if run.json:
         return tables.document(run.terminal, {"name": setting.name, "value": parsed, "source": str(path)})
-    _warn_if_hidden(run, setting.name)
+    _warn_if_hidden(run, setting)
     return run.terminal.say(f"{setting.name} is now {value}")
 
 
@@ -73,25 +82,15 @@ def path(ctx: typer.Context) -> None:
     return run.terminal.write(f"{file}\n")
 
 
-def _unknown(paths: Paths) -> list[str]:
-    names = []
-    for name in read_config(paths.config_file):
-        try:
-            find_setting(name)
-        except UsageError:
-            names.append(name)
-    return names
+def _warn_if_hidden(run: Invocation, setting: Setting) -> None:
+    if setting.in_environment and os.environ.get(setting.name):
+        run.terminal.say(f"note: the variable {setting.name} is set, and wins")
 
 
-def _warn_if_hidden(run: Invocation, name: str) -> None:
-    if os.environ.get(name):
-        run.terminal.say(f"note: the variable {name} is set, and wins")
-
-
-def _with_setting(path: Path, name: str, value: object) -> str:
+def _with_setting(path: Path, setting: Setting, value: object) -> str:
     """The file's text with one setting changed, or added before the first table."""
     # First of all: what cannot be read is an error that says why.
-    in_file = next((key for key in read_config(path) if _names(key, name)), name)
+    in_file = next((name for name in read_config(path) if setting_named(name) is setting), setting.name)
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     # A JSON text is a TOML string too, as long as nothing in it is written as a surrogate pair.
     line = f"{in_file} = {value if isinstance(value, int) else json.dumps(value, ensure_ascii=False)}"
@@ -111,13 +110,6 @@ def _value_in(text: str, name: str) -> str | None:
     with suppress(tomllib.TOMLDecodeError):
         return str(tomllib.loads(text).get(name))
     return None
-
-
-def _names(key: str, name: str) -> bool:
-    try:
-        return find_setting(key).name == name
-    except UsageError:
-        return False
 
 
 def _write(path: Path, text: str) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raptchat.cli.ask import Ask, introduce, open_session, send, show_reply
+from raptchat.cli.ask import Ask, introduce, open_session, send, show_reply, usage_line
 from raptchat.cli.invocation import Invocation
 from raptchat.config import check_model
 from raptchat.errors import RaptchatError, UsageError
@@ -39,8 +39,7 @@ def converse(ask: Ask, run: Invocation) -> None:
     run.factory.vault.data_key()
     if not ask.quiet:
         run.terminal.say("/help lists the commands; Ctrl-D leaves")
-    folder = run.factory.settings.paths.state_folder / "history"
-    history = None if ask.private else folder / ask.group.id
+    history = None if ask.private else run.factory.settings.paths.history_file(ask.group.id)
     with _LineEditing(history):
         _Conversation(ask, run, ChatService(run.factory)).run()
 
@@ -53,6 +52,7 @@ class _Conversation:
         self._service = service
         self._session: Session | None = None
         self._private: list[Message] = []
+        self._spent: list[DoneChunk] = []
         if ask.resume or ask.session:
             self._session = open_session(ask, run, service)
 
@@ -66,12 +66,12 @@ class _Conversation:
                 self._say("")
                 return
             except KeyboardInterrupt:
-                self._say("\nCtrl-D or /exit leaves")
+                self._say("", "Ctrl-D or /exit leaves")
                 continue
             except UnicodeError:
                 self._say("that was not UTF-8 text")
                 continue
-            if line in {"/exit", "/quit"}:
+            if line.partition(" ")[0] in {"/exit", "/quit"}:
                 return
             if line:
                 self._take(line)
@@ -83,7 +83,7 @@ class _Conversation:
             else:
                 self._question(line)
         except KeyboardInterrupt:
-            self._say("\nstopped; what had arrived is kept")
+            self._say("", "stopped; what had arrived is kept")
         except RaptchatError as error:
             show_error(self._run.terminal, error)
 
@@ -99,6 +99,7 @@ class _Conversation:
             done = show_reply(ask, self._run, chunks, self._session)
         if self._session is None and isinstance(done, DoneChunk):
             self._private = [*messages, Message("assistant", done.content)]
+            self._spent.append(done)
 
     def _command(self, line: str) -> None:
         word, _, rest = line.partition(" ")
@@ -138,9 +139,11 @@ class _Conversation:
             self._session = store.sessions.get(self._session.id)
 
     def _usage(self) -> None:
+        for done in self._spent:  # in private: the ledger does not know what belongs together
+            self._say(usage_line(done))
         session_id = self._session.id if self._session else None
         rows = self._run.factory.store.ledger.report([], session_id=session_id) if session_id else []
-        if not rows:
+        if not (rows or self._spent):
             self._say("nothing was used yet")
         for row in rows:
             unknown = f" and {row.unknown_costs} of unknown cost" if row.unknown_costs else ""
@@ -171,7 +174,8 @@ class _LineEditing:
             readline.read_history_file(self._path)
 
     def __exit__(self, *_: object) -> None:
-        if self._path is None:
+        # What is gone went with its group, which another process removed meanwhile.
+        if self._path is None or not self._path.exists():
             return
         with suppress(ImportError, OSError):
             import readline

@@ -28,11 +28,12 @@ def list_(
 def run_list(group: str | None, run: Invocation) -> None:
     """Of one group, or of all."""
     store = run.factory.store
-    if group is None:
-        found: Sequence[Credential] = store.credentials.all()
-    else:
-        found = store.credentials.of_group(naming.find_group(store, group).id)
-    names = {each.id: each.name for each in store.groups.all()}
+    with store.snapshot():
+        if group is None:
+            found: Sequence[Credential] = store.credentials.all()
+        else:
+            found = store.credentials.of_group(naming.find_group(store, group).id)
+        names = {each.id: each.name for each in store.groups.all()}
     ordered = sorted(found, key=lambda one: (names[one.group_id].casefold(), one.created_at))
     if run.json:
         return tables.document(run.terminal, [documents.credential(one, names[one.group_id]) for one in ordered])
@@ -91,7 +92,7 @@ def delete(ctx: typer.Context, credential: CredentialArgument, yes: YesOption = 
 
     run = invocation(ctx)
     found = naming.find_credential(run.factory.store, credential)
-    name = _group_name(run, found)
+    name = run.factory.store.groups.require(found.group_id).name
     run.confirm(f"deleting the key {found.key_hint} of group `{name}`", yes=yes)
     CredentialService(run.factory).delete(found.id)
     if run.json:
@@ -100,7 +101,7 @@ def delete(ctx: typer.Context, credential: CredentialArgument, yes: YesOption = 
 
 
 def _show(run: Invocation, found: Credential) -> None:
-    name = _group_name(run, found)
+    name = run.factory.store.groups.require(found.group_id).name
     if run.json:
         return tables.document(run.terminal, documents.credential(found, name))
     return tables.fields(
@@ -117,9 +118,3 @@ def _show(run: Invocation, found: Credential) -> None:
             ("last used", when(found.last_used_at) if found.last_used_at else "never"),
         ],
     )
-
-
-def _group_name(run: Invocation, found: Credential) -> str:
-    group = run.factory.store.groups.get(found.group_id)
-    assert group is not None  # a foreign key holds it
-    return group.name

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
+from raptchat import private_file
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.config import Settings
 from raptchat.errors import AiNotConfiguredError, UsageError
 from raptchat.factory import Factory
 from raptchat.naming import as_argument
+from raptchat.render.errors import OPENROUTER_KEYS_PAGE
 from raptchat.render.errors import error as show_error
 
 _QUESTION = "What is osmosis?"
@@ -27,6 +29,10 @@ def demo(
 ) -> None:
     """Run the main job on a small gateway of its own: no key, no network, nothing left behind."""
     run = invocation(ctx)
+    if run.json:
+        raise UsageError("the demo has no JSON form", hint="raptchat demo --serve lets you try any command")
+    if serve and prompt:
+        raise UsageError("--serve takes no words", hint="ask from another terminal")
     if serve:
         run_gateway(port, run)
     elif port:
@@ -39,8 +45,8 @@ def run_demo(question: str, run: Invocation) -> None:
     """Two groups, one key: a reply for the one, and for the other the way to a key."""
     from raptchat.chat import check_prompt
     from raptchat.cli import credentials
+    from raptchat.cli.add_key import AddKey, run_add_key
     from raptchat.cli.ask import Ask, run_chat
-    from raptchat.cli.group import AddKey, run_add_key
     from raptchat.demo import DEMO_KEY, DemoGateway
     from raptchat.render.reply import ReplyFormat
 
@@ -49,15 +55,14 @@ def run_demo(question: str, run: Invocation) -> None:
     with tempfile.TemporaryDirectory(prefix="raptchat-demo-") as folder, DemoGateway(pace=pace) as gateway:
         home = Path(folder)
         key_file = home / "throwaway.key"
-        key_file.touch(mode=0o600)
-        key_file.write_text(DEMO_KEY, encoding="utf-8")
+        private_file.make(key_file, DEMO_KEY, "key")
         environ = {"RAPTCHAT_HOME": str(home / "raptchat"), "AI_GATEWAY_URL": gateway.url}
-        inside = Invocation(terminal=run.terminal, json=run.json)
+        inside = Invocation(terminal=run.terminal)
         with Factory(Settings.load(environ), tell=run.terminal.say) as factory:
             inside.factory = factory
 
-            def step(words: str, says: str = "") -> None:
-                run.terminal.say(f"\n{f'# {says}' + chr(10) if says else ''}$ raptchat {words}")
+            def step(words: str, says: str) -> None:
+                run.terminal.say("", f"# {says}", f"$ raptchat {words}")
 
             step("vault init --file ...", "the demo keeps its master key in a temporary file")
             factory.vault.init("file", path=home / "master.key")
@@ -78,10 +83,11 @@ def run_demo(question: str, run: Invocation) -> None:
             step("credentials list", "masked, with when it was last used")
             credentials.run_list(None, inside)
     run.terminal.say(
-        "\nNothing of this was kept. The real thing, with a key from https://openrouter.ai/keys:\n"
-        "  raptchat group add-key biology\n"
-        '  raptchat chat -g biology "What is osmosis?"\n'
-        "  raptchat credentials list"
+        "",
+        f"Nothing of this was kept. The real thing, with a key from {OPENROUTER_KEYS_PAGE}:",
+        "  raptchat group add-key biology",
+        '  raptchat chat -g biology "What is osmosis?"',
+        "  raptchat credentials list",
     )
 
 

@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from raptchat.caller import Caller
 from raptchat.errors import UsageError
 from raptchat.factory import Factory
+from raptchat.outside import safe_line
 from raptchat.render import Terminal
 
 
@@ -66,10 +67,17 @@ class Invocation:
             return
         if not (self.terminal.in_is_tty and self.terminal.err_is_tty):
             raise UsageError(f"{question} needs --yes where there is no terminal", hint="add --yes")
-        self.terminal.write_error(f"{question}? [y/N] ")
-        if input().strip().lower() not in {"y", "yes"}:
+        if self.answer(f"{question}? [y/N] ") not in {"y", "yes"}:
             self.terminal.say("nothing was changed")
             raise typer.Exit(1)
+
+    def answer(self, question: str) -> str:
+        """What is typed after *question*, in small letters; nothing for what is no text."""
+        self.terminal.write_error(safe_line(question))
+        try:
+            return input().strip().lower()
+        except UnicodeDecodeError:
+            return ""
 
     def close(self) -> None:
         """Let go of the store, if it was opened."""
@@ -90,7 +98,7 @@ def ask_hidden(prompt: str) -> str:
         # getpass falls back to a prompt that shows what is typed.
         warnings.simplefilter("error", GetPassWarning)
         try:
-            return getpass(prompt)
+            return getpass(safe_line(prompt))
         except GetPassWarning:
             raise UsageError("the terminal cannot hide what is typed", hint="give it with --stdin") from None
         except (EOFError, UnicodeDecodeError):
@@ -112,7 +120,19 @@ def invocation(ctx: typer.Context) -> Invocation:
 
 
 class HelpToTerminal:
-    """Writes `--help` as any other result is written: a full disk or a closed pipe ends it the same way."""
+    """Writes `--help` as any other result is written: a full disk or a closed pipe ends it the same way.
+
+    Every error about words and flags knows whose help tells more.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102
+        try:
+            return super().parse_args(ctx, args)  # type: ignore[misc, no-any-return]
+        except typer.TyperException as error:
+            # What is wrong with a flag that lacks its value does not say whose flag it is.
+            if getattr(error, "ctx", None) is None:
+                error.ctx = ctx  # type: ignore[attr-defined]
+            raise
 
     def get_help_option(self, ctx: Any) -> Any:  # noqa: D102
         option = super().get_help_option(ctx)  # type: ignore[misc]
@@ -132,23 +152,25 @@ class Command(HelpToTerminal, TyperCommand):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.params += [
-            TyperOption(
-                param_decls=["--json"],
-                is_flag=True,
-                default=False,
-                help="Write one JSON document; errors as JSON on standard error.",
-                expose_value=False,
-                callback=_on(lambda run, value: setattr(run, "json", run.json or value)),
-            ),
-            store_option(),
-        ]
+        self.params += [json_option(), store_option()]
 
     def invoke(self, ctx: Any) -> Any:  # noqa: D102
         run = invocation(ctx)
         # For the ledger's events: the words, without any argument.
         run.command = ctx.command_path.removeprefix(f"{ctx.find_root().command_path} ")
         return super().invoke(ctx)
+
+
+def json_option() -> TyperOption:
+    """`--json`, which every command takes."""
+    return TyperOption(
+        param_decls=["--json"],
+        is_flag=True,
+        default=False,
+        help="Write one JSON document; errors as JSON on standard error.",
+        expose_value=False,
+        callback=_on(lambda run, value: setattr(run, "json", run.json or value)),
+    )
 
 
 def store_option() -> TyperOption:
@@ -159,8 +181,14 @@ def store_option() -> TyperOption:
         metavar="PATH",
         help="The store to use, instead of the default one.",
         expose_value=False,
-        callback=_on(lambda run, value: setattr(run, "store", Path(value) if value else run.store)),
+        callback=_on(_choose_store),
     )
+
+
+def _choose_store(run: Invocation, value: str | None) -> None:
+    if value == "":
+        raise UsageError("`--store` names no file", hint="is the variable set that should name it?")
+    run.store = Path(value) if value else run.store
 
 
 def _on(do: Callable[[Invocation, Any], None]) -> Callable[..., None]:
@@ -172,10 +200,16 @@ def _on(do: Callable[[Invocation, Any], None]) -> Callable[..., None]:
 
 
 class Noun(HelpToTerminal, TyperGroup):
-    """A word with commands under it; the bare word means its first command."""
+    """A word with commands under it; the bare word, with flags or without, means its first command."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += [json_option(), store_option()]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102
-        if not args or (args[0].startswith("-") and args[0] not in {"--help", "-h"}):
+        bare = not any(word in {"--help", "-h", *self.commands} for word in args)
+        # While a word is being completed it is not there yet.
+        if bare and (not args or args[0].startswith("-")) and not ctx.resilient_parsing:
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
 

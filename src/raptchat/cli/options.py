@@ -1,6 +1,7 @@
 """Flags that several commands share, and which group is meant."""
 
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +9,7 @@ from typing import Annotated
 import typer
 
 from raptchat.cli.invocation import Invocation
-from raptchat.errors import NoGroupError
+from raptchat.errors import GroupNotFoundError, NoGroupError
 from raptchat.naming import as_argument, find_group
 from raptchat.outside import safe_line
 from raptchat.records import Group
@@ -47,10 +48,14 @@ def choose_group(run: Invocation, word: str | None) -> Chosen:
     if named := run.factory.settings.group:
         return Chosen(find_group(store, named), "RAPTCHAT_GROUP")
     folder = working_folder()
-    while folder is not None and not is_text(folder):  # never bound itself; one above it may be
-        folder = folder.parent
     if folder is not None and (bound := store.groups.bound_to(folder)):
-        return Chosen(bound[1], f"the folder {bound[0]}")
+        tied, group = bound
+        if group is None:
+            raise GroupNotFoundError(
+                f"the folder {tied} is tied to a group that was removed",
+                hint="raptchat group bind NAME there, or raptchat group unbind",
+            )
+        return Chosen(group, f"the folder {tied}")
     groups = store.groups.all()
     if len(groups) == 1:
         return Chosen(groups[0], "the only group")
@@ -58,10 +63,11 @@ def choose_group(run: Invocation, word: str | None) -> Chosen:
         raise NoGroupError("there is no group yet", hint="raptchat group add-key NAME makes one with its key")
     listed = ", ".join(f"`{safe_line(group.name)}`" for group in groups[:_MOST_LISTED])
     more = f" and {len(groups) - _MOST_LISTED} more" if len(groups) > _MOST_LISTED else ""
-    name = as_argument(groups[0].name)
+    name = shlex.quote(groups[0].name)
+    bind = f"raptchat group bind {as_argument(groups[0].name)}"
     raise NoGroupError(
         f"no group is chosen; there are {listed}{more}",
-        hint=f"--group {name}, or RAPTCHAT_GROUP={name}, or raptchat group bind {name} for this folder",
+        hint=f"--group {name}, or RAPTCHAT_GROUP={name}, or {bind} for this folder",
     )
 
 
@@ -71,12 +77,3 @@ def working_folder() -> Path | None:
         return Path(os.getcwd()).resolve()  # noqa: PTH109 - the one call that fails when it is gone
     except OSError:
         return None
-
-
-def is_text(folder: Path) -> bool:
-    """Whether the store can keep the folder's name: a path of Linux need not be UTF-8."""
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        return False
-    return True

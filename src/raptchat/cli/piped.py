@@ -8,7 +8,7 @@ from raptchat.errors import UsageError
 from raptchat.render import Terminal
 
 # A question of this size is a file piped in by mistake.
-MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES = 64 * 1024 * 1024
 _SILENCE_SECONDS = 1.0
 
 
@@ -17,11 +17,9 @@ def read_piped(terminal: Terminal) -> str:
 
     Raises `UsageError` for what is not UTF-8, with its position, and for more than 64 MiB.
     """
-    if sys.stdin is None or sys.stdin.closed:
-        return ""
-    _say_if_silent(terminal)
-    data = sys.stdin.buffer.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
+    say_if_silent(terminal, "--no-stdin does not read it")
+    data = read_bytes(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
         raise UsageError("standard input holds more than 64 MiB", hint="send less")
     try:
         return data.decode("utf-8-sig")
@@ -32,11 +30,22 @@ def read_piped(terminal: Terminal) -> str:
         ) from None
 
 
-def _say_if_silent(terminal: Terminal) -> None:
+def read_bytes(most: int) -> bytes:
+    """The first *most* bytes of standard input; none when it is closed. `UsageError` when it cannot be read."""
+    if sys.stdin is None or sys.stdin.closed:
+        return b""
+    try:
+        return sys.stdin.buffer.read(most)
+    except OSError as error:
+        raise UsageError(f"standard input cannot be read: {error.strerror or error}") from None
+
+
+def say_if_silent(terminal: Terminal, way_out: str) -> None:
+    """Say on standard error that standard input is waited for, once nothing came for a second."""
     try:
         readable, _, _ = select.select([sys.stdin], [], [], _SILENCE_SECONDS)
-    except (io.UnsupportedOperation, ValueError, OSError):
+    except (io.UnsupportedOperation, TypeError, ValueError, OSError):
         return  # not a real file: there is nothing to wait for
     if not readable:
-        ways = "end it with Ctrl-D" if terminal.in_is_tty else "--no-stdin does not read it"
+        ways = "end it with Ctrl-D" if terminal.in_is_tty else way_out
         terminal.say(f"waiting for standard input; {ways}")

@@ -6,11 +6,10 @@ import typer
 
 from raptchat import naming
 from raptchat.cli import documents
-from raptchat.cli.invocation import Command, Invocation, invocation, noun
-from raptchat.cli.options import GroupOption, SessionArgument, YesOption
+from raptchat.cli.invocation import Command, invocation, noun
+from raptchat.cli.options import SessionArgument, YesOption
 from raptchat.errors import UsageError
 from raptchat.outside import safe
-from raptchat.records import Session
 from raptchat.render import tables
 from raptchat.render.formats import when
 
@@ -22,15 +21,16 @@ _LONGEST_TITLE = 200
 @app.command("list", cls=Command)
 def list_(
     ctx: typer.Context,
-    group: GroupOption = None,
+    group: Annotated[str | None, typer.Option("--group", "-g", metavar="G", help="Only this group's.")] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the last N.")] = None,
 ) -> None:
     """List the sessions, the last used first."""
     run = invocation(ctx)
     store = run.factory.store
-    group_id = naming.find_group(store, group).id if group is not None else None
-    names = {each.id: each.name for each in store.groups.all()}
-    found = store.sessions.listed(group_id, limit=limit or -1)
+    with store.snapshot():
+        group_id = naming.find_group(store, group).id if group is not None else None
+        names = {each.id: each.name for each in store.groups.all()}
+        found = store.sessions.listed(group_id, limit=limit or -1)
     if run.json:
         listed = [documents.session(one.session, names[one.session.group_id], one.messages) for one in found]
         return tables.document(run.terminal, listed)
@@ -48,6 +48,7 @@ def list_(
         run.terminal,
         ["id", "group", "title", "messages", "last used"],
         rows,
+        numeric=("messages",),
         empty='there is no session yet: raptchat chat "..." begins one',
     )
 
@@ -58,11 +59,15 @@ def show(ctx: typer.Context, session: SessionArgument) -> None:
     run = invocation(ctx)
     store = run.factory.store
     found = naming.find_session(store, session)
-    messages = store.sessions.messages(found.id)
+    messages, group = store.sessions.messages(found.id), store.groups.require(found.group_id)
     if run.json:
-        about = documents.session(found, _group_name(run, found), len(messages))
+        about = documents.session(found, group.name, len(messages))
         return tables.document(run.terminal, {**about, "messages": [documents.message(one) for one in messages]})
-    about_lines = [("session", found.id), ("group", _group_name(run, found)), ("title", found.title)]
+    about_lines = [
+        ("session", found.id),
+        ("group", group.name),
+        ("title", found.title),
+    ]
     tables.fields(run.terminal, [*about_lines, ("system", found.system_prompt)])
     for one in messages:
         state = "" if one.state == "complete" else f", {one.state}"
@@ -86,7 +91,9 @@ def rename(
     renamed = naming.find_session(store, found.id)
     if run.json:
         count = len(store.sessions.messages(found.id))
-        return tables.document(run.terminal, documents.session(renamed, _group_name(run, found), count))
+        return tables.document(
+            run.terminal, documents.session(renamed, run.factory.store.groups.require(found.group_id).name, count)
+        )
     return run.terminal.say(f"session {found.id[:8]} is now `{wanted}`")
 
 
@@ -102,9 +109,3 @@ def remove(ctx: typer.Context, session: SessionArgument, yes: YesOption = False)
     if run.json:
         return tables.document(run.terminal, {"removed": found.id})
     return run.terminal.say(f"removed session {found.id[:8]}")
-
-
-def _group_name(run: Invocation, found: Session) -> str:
-    group = run.factory.store.groups.get(found.group_id)
-    assert group is not None  # a foreign key holds it
-    return group.name

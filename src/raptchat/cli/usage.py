@@ -59,6 +59,7 @@ def usage(
         run.terminal,
         [*keys, "requests", "input", "output", "total", "cost"],
         [[*(row.keys[key] for key in keys), *_numbers(row)] for row in rows],
+        numeric=("requests", "input", "output", "total", "cost"),
         empty="nothing was used" + (" in that time" if since or until else " yet"),
     )
 

@@ -2,22 +2,30 @@
 
 import typer
 
-from raptchat.cli.invocation import invocation
+from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import GroupOption, choose_group
-from raptchat.providers import DEFAULT_PROVIDER
+from raptchat.errors import DecryptionFailedError
+from raptchat.naming import add_key_command
+from raptchat.records import Credential, Group
 from raptchat.render import tables
 
 
 def whoami(ctx: typer.Context, group: GroupOption = None) -> None:
     """Say which group would pay and why, with its key's hint, the model and the vault."""
+    from raptchat.credentials import CredentialService
+
     run = invocation(ctx)
-    chosen = choose_group(run, group)
     settings, store = run.factory.settings, run.factory.store
-    provider = chosen.group.provider or DEFAULT_PROVIDER
-    credential = store.credentials.active(chosen.group.id, provider)
+    if not run.json:
+        for name in settings.ignored_key_variables:
+            run.terminal.say(f"note: {name} is set, and ignored: each group pays with its own key")
+    chosen = choose_group(run, group)
+    credentials = CredentialService(run.factory)
+    provider = credentials.provider_of(chosen.group)
+    credential = credentials.get_active_for_group(chosen.group.id, provider)
     model = chosen.group.model or settings.default_model
     slots = store.vault.kinds()
-    gateway = (credential.base_url if credential else None) or settings.gateway_url
+    gateway = credentials.url_of(credential) if credential else settings.gateway_url
     if run.json:
         return tables.document(
             run.terminal,
@@ -39,13 +47,23 @@ def whoami(ctx: typer.Context, group: GroupOption = None) -> None:
         run.terminal,
         [
             ("group", f"{chosen.group.name} (chosen by {chosen.reason})"),
-            ("key", credential.key_hint if credential else "none: raptchat group add-key"),
+            ("key", _key(run, chosen.group, credential)),
             ("model", model),
             ("gateway", gateway),
             ("vault", ", ".join(slots) or "none yet"),
             ("store", str(settings.paths.store)),
         ],
     )
-    for name in settings.ignored_key_variables:
-        run.terminal.say(f"note: {name} is set, and ignored: each group pays with its own key")
     return None
+
+
+def _key(run: Invocation, group: Group, credential: Credential | None) -> str:
+    from raptchat.credentials import CredentialService
+
+    if credential is None:
+        return f"none: {add_key_command(group.name)}"
+    try:
+        CredentialService(run.factory).check_endpoint(credential)
+    except DecryptionFailedError as error:
+        return f"{credential.key_hint}, refused: {error}"
+    return credential.key_hint

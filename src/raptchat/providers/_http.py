@@ -9,15 +9,16 @@ import os
 import socket
 import ssl
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from raptchat.config import is_loopback, origin
 from raptchat.errors import GatewayError, GatewayTimeoutError, InvalidResponseError, RaptchatError, UsageError
+from raptchat.gateway_url import is_loopback, origin
 from raptchat.providers.retries import AttemptFailed, Repeat
 
 if "httpx" not in sys.modules:
@@ -29,6 +30,9 @@ if "httpx" not in sys.modules:
     del sys.modules["httpx._main"]
 else:
     import httpx
+
+if TYPE_CHECKING:
+    import httpcore
 
 Response = httpx.Response
 
@@ -81,6 +85,7 @@ class Connection:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._base_url = base_url
         self._place = f"`{origin(base_url)}`"
+        self._stream: httpcore.NetworkStream | None = None
         loopback = is_loopback(base_url)
         try:
             self._client = httpx.Client(
@@ -99,10 +104,13 @@ class Connection:
             ) from None
 
     @contextmanager
-    def post(self, path: str, *, headers: Mapping[str, str], body: bytes) -> Iterator[Response]:
-        """The answer to *body*, for `iter_raw`; it is closed on leaving. `AttemptFailed` when the wire fails."""
+    def post(self, path: str, *, headers: Mapping[str, str], body: bytes, seconds: float) -> Iterator[Response]:
+        """The answer to *body*, for `iter_raw`; it is closed on leaving.
+
+        `AttemptFailed` when the wire fails, or when the answer did not begin within *seconds* of being asked for.
+        """
         try:
-            with closing(self._send(path, headers, body)) as response:
+            with closing(self._send(path, headers, body, seconds)) as response:
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
             raise self._failure(error) from None
@@ -111,10 +119,38 @@ class Connection:
         """Let the connections go."""
         self._client.close()
 
-    def _send(self, path: str, headers: Mapping[str, str], body: bytes) -> Response:
-        request = self._client.build_request("POST", self._base_url + path, headers=headers, content=body)
+    def _send(self, path: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response:
+        # httpx bounds the time between two bytes only: a host could send a header byte by byte for ever.
+        late = threading.Event()
+        overdue: threading.Timer | None = None
+        # Without a connection of its own the request goes over the one that an earlier request opened.
+        stream = self._stream
+
+        def trace(event: str, info: Mapping[str, object]) -> None:
+            nonlocal overdue, stream
+            if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+                self._stream = stream = cast("httpcore.NetworkStream", info["return_value"])
+            elif event.endswith("receive_response_headers.started"):
+                overdue = threading.Timer(seconds, _hang_up, [stream, late])
+                overdue.daemon = True
+                overdue.start()
+            elif ".receive_response_headers." in event and overdue is not None:
+                overdue.cancel()  # a proxy answers first, and the gateway has its own time
+                overdue.join()
+
+        request = self._client.build_request(
+            "POST", self._base_url + path, headers=headers, content=body, extensions={"trace": trace}
+        )
         try:
             return self._client.send(request, stream=True)
+        except httpx.TransportError:
+            if not late.is_set():
+                raise
+            silence = GatewayTimeoutError(f"{self._place} did not begin to answer for {seconds:g} s", hint=_SLOW)
+            raise AttemptFailed(silence, Repeat.ONCE) from None
+        except RuntimeError:  # closed by another thread since it was handed out
+            closed = GatewayError(f"the connection to {self._place} was closed")
+            raise AttemptFailed(closed, Repeat.NEVER) from None
         except (ValueError, OverflowError):
             # Not from httpx but from the socket, for a host or port, also of a proxy, that cannot be one.
             error = UsageError(f"no connection to {self._place}: it is not an address", hint=_NETWORK)
@@ -137,6 +173,13 @@ class Connection:
             elif isinstance(cause, ConnectionRefusedError):
                 message = "no connection to {place}: it was refused"
         return AttemptFailed(kind(message.format(place=self._place), hint=hint), repeat)
+
+
+def _hang_up(stream: "httpcore.NetworkStream | None", late: threading.Event) -> None:
+    late.set()
+    if stream is not None:
+        with suppress(OSError):
+            stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
 
 def first_bytes(response: Response, limit: int, *, seconds: float) -> bytes:

@@ -52,48 +52,49 @@ def read_whole(response: Response, *, seconds: float) -> bytes:
 class DataEvents:
     """The events of a stream that carry data, up to `[DONE]`.
 
-    Comments show that the connection lives, not that anybody works on the reply: after *seconds* without a
-    data event iterating raises `GatewayTimeoutError`. *finished* is whether `[DONE]` came.
+    That something comes shows that the connection lives, not that anybody works on the reply: iterating raises
+    `GatewayTimeoutError` when *seconds* go by without `came_on`. *finished* is whether `[DONE]` came.
     """
 
     def __init__(self, response: Response, *, seconds: float) -> None:
         self._response = response
         self._seconds = seconds
+        self._end = 0.0
         self._sample = b""
         self._data_seen = self._comment_seen = False
         self.finished = False
 
+    def came_on(self) -> None:
+        """Note that the reply came on; from now, since whoever reads it may have taken long."""
+        self._end = time.monotonic() + self._seconds
+
     def __iter__(self) -> Iterator[sse.Event]:
         decoder = sse.Decoder()
-        size, end = 0, time.monotonic() + self._seconds
+        size = 0
+        self.came_on()
         for piece in self._response.iter_raw():
-            if not size:
-                self._sample = piece[:SAMPLE_BYTES]
+            self._sample = self._sample or piece[:SAMPLE_BYTES]
             size += len(piece)
-            now = time.monotonic()
-            for event in decoder.feed(piece):
-                if isinstance(event, sse.Comment):
-                    self._comment_seen = True
-                elif event.data.strip() == "[DONE]":
-                    self.finished = True
-                    return
-                else:
-                    end, self._data_seen = now + self._seconds, True
-                    yield event
-            if now > end:
+            arrived = time.monotonic()
+            due = self._end
+            yield from self._data(decoder.feed(piece))
+            if self.finished:
+                return
+            if arrived > due and self._end == due:
                 raise GatewayTimeoutError(
-                    f"the gateway sent only keep-alives for {self._seconds:g} s",
+                    f"nothing of the reply came for {self._seconds:g} s, only signs of life",
                     hint="try again, or choose another model",
                 )
             _check_size(size)
-        yield from self._last(decoder.close())
+        yield from self._data(decoder.close())
 
-    def _last(self, events: list[sse.Event | sse.Comment]) -> Iterator[sse.Event]:
+    def _data(self, events: list[sse.Event | sse.Comment]) -> Iterator[sse.Event]:
         for event in events:
             if isinstance(event, sse.Comment):
                 self._comment_seen = True
             elif event.data.strip() == "[DONE]":
                 self.finished = True
+                return
             else:
                 self._data_seen = True
                 yield event

@@ -7,7 +7,8 @@ cancelled, and only a cancelled stream stops being billed.
 import math
 import threading
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 
 from raptchat import __version__
 from raptchat.api_key import check_api_key
@@ -16,14 +17,14 @@ from raptchat.config import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_MODEL,
     DEFAULT_TIMEOUT_SECONDS,
-    check_gateway_url,
 )
 from raptchat.errors import GatewayError, IncompleteReplyError, InvalidResponseError, RaptchatError, UsageError
+from raptchat.gateway_url import check_gateway_url
 from raptchat.providers import answer, refusals, request
 from raptchat.providers._http import Connection, Response, first_bytes
 from raptchat.providers.reply import Reply
 from raptchat.providers.retries import AttemptFailed, Repeat, Retries
-from raptchat.records import Chunk, DoneChunk, Message, RetryChunk
+from raptchat.records import Chunk, DoneChunk, Message, RetryChunk, Start
 from raptchat.secret import Secret
 
 # Of the timeout: a host that only keeps the connection alive is waited for this much longer.
@@ -48,7 +49,8 @@ class OpenRouterClient:
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         max_retries: int = DEFAULT_MAX_RETRIES,
     ) -> None:
-        self._key = Secret(check_api_key(api_key.reveal() if isinstance(api_key, Secret) else api_key))
+        # `or ""`: what os.environ.get returns for a variable that is not set is an error as an empty key is.
+        self._key = Secret(check_api_key(api_key.reveal() if isinstance(api_key, Secret) else api_key or ""))
         if not (math.isfinite(timeout) and timeout > 0):
             raise UsageError("the timeout must be a number of seconds above 0")
         if max_retries < 0:
@@ -93,9 +95,7 @@ class OpenRouterClient:
         options: Mapping[str, object] | None = None,
     ) -> DoneChunk:
         """The whole reply to *messages*; takes and raises what `stream_chat` does."""
-        last: Chunk | None = None
-        for last in self.stream_chat(messages, model=model, options=options):  # noqa: B007 - the last is wanted
-            pass
+        [last] = deque(self.stream_chat(messages, model=model, options=options), maxlen=1)
         assert isinstance(last, DoneChunk)
         return last
 
@@ -105,11 +105,13 @@ class OpenRouterClient:
         *,
         model: str | None = None,
         options: Mapping[str, object] | None = None,
-    ) -> Generator[Chunk, None, None]:
-        """Yield the reply to *messages* as it arrives: a `StartChunk`, its text, and one `DoneChunk` last.
+        started: Callable[[Start], None] | None = None,
+    ) -> Generator[Chunk]:
+        """Yield the reply to *messages* as it arrives, and one `DoneChunk` last.
 
         *options* are further fields of the request (`temperature`, `max_tokens` ...). A `RetryChunk` comes
-        before each wait for another attempt. Closing the generator cancels the request.
+        before each wait for another attempt. *started* is told once the gateway begins to answer: from then on
+        the request may cost something, also when it is cancelled, by closing the generator.
 
         Raises `UsageError` for a request that cannot be sent, the `GatewayError` that fits, or
         `InsufficientCreditError`; `IncompleteReplyError` with all that is known in `partial` once a part of the
@@ -117,13 +119,13 @@ class OpenRouterClient:
         """
         model = model or self.default_model
         body = request.body(messages, model, options or {})
-        return self._until_answered(body, model)
+        return self._until_answered(body, model, started or (lambda _: None))
 
-    def _until_answered(self, body: bytes, model: str) -> Generator[Chunk, None, None]:
+    def _until_answered(self, body: bytes, model: str, started: Callable[[Start], None]) -> Generator[Chunk]:
         retries = Retries(self.max_retries)
         while True:
             try:
-                yield from self._attempt(body, model)
+                yield from self._attempt(body, model, started)
             except AttemptFailed as failure:
                 wait = retries.wait_after(failure)
                 if wait is None:
@@ -134,11 +136,13 @@ class OpenRouterClient:
             yield RetryChunk(reason, wait)
             time.sleep(wait)
 
-    def _attempt(self, body: bytes, model: str) -> Iterator[Chunk]:
-        reply = Reply(model=model, clean=self._clean)
+    def _attempt(self, body: bytes, model: str, started: Callable[[Start], None]) -> Iterator[Chunk]:
+        reply = Reply(model=model, clean=self._clean, credential_id=self.credential_id)
         try:
-            with self._connect().post("/chat/completions", headers=self._headers(), body=body) as response:
-                yield from self._read(response, reply)
+            with self._connect().post(
+                "/chat/completions", headers=self._headers(), body=body, seconds=self.timeout * _PATIENCE
+            ) as response:
+                yield from self._read(response, reply, started)
         except (AttemptFailed, GatewayError) as failure:
             yield from reply.close()
             if not reply.complete:
@@ -166,7 +170,7 @@ class OpenRouterClient:
             "User-Agent": f"raptchat/{__version__}",
         }
 
-    def _read(self, response: Response, reply: Reply) -> Iterator[Chunk]:
+    def _read(self, response: Response, reply: Reply, started: Callable[[Start], None]) -> Iterator[Chunk]:
         encoded = response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
         if not 200 <= response.status_code < 300:
             body = b"" if encoded else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=self.timeout)
@@ -178,40 +182,44 @@ class OpenRouterClient:
         reply.name_generation(response.headers.get("x-generation-id"))
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            yield from self._read_completion(response, reply)
+            yield from self._read_completion(response, reply, started)
         elif kind == "text/html":
             raise InvalidResponseError(
                 "the gateway sent a web page instead of a reply",
                 hint="check `AI_GATEWAY_URL`, and the network for a sign-in page",
             )
         else:
-            yield from self._read_events(response, reply)
+            yield from self._read_events(response, reply, started)
 
-    def _read_completion(self, response: Response, reply: Reply) -> Iterator[Chunk]:
+    def _read_completion(
+        self, response: Response, reply: Reply, started: Callable[[Start], None]
+    ) -> Iterator[Chunk]:
         body = answer.read_whole(response, seconds=self.timeout * _PATIENCE)
         data = answer.parse(body.decode("utf-8", "replace"))
         if data is None or not (data.get("choices") or data.get("error")):
             raise self._unintelligible(body)
         if not data.get("error"):
-            yield reply.start(data)
+            started(reply.start(data))
         yield from reply.add(data)
         self._check(reply)
 
-    def _read_events(self, response: Response, reply: Reply) -> Iterator[Chunk]:
+    def _read_events(self, response: Response, reply: Reply, started: Callable[[Start], None]) -> Iterator[Chunk]:
         events = answer.DataEvents(response, seconds=self.timeout * _PATIENCE)
-        started = False
+        begun = False
         for event in events:
             data = answer.parse(event.data)
             if data is None:
                 continue
             if event.type == "error" and not data.get("error"):
                 data = {"error": data}
-            if not (started or data.get("error")):
-                yield reply.start(data)
-                started = True
-            yield from reply.add(data)
+            if not (begun or data.get("error")):
+                started(reply.start(data))
+                begun = True
+            for chunk in reply.add(data):
+                yield chunk
+                events.came_on()
             self._check(reply)
-        if not started and events.garbage is not None:
+        if not begun and events.garbage is not None:
             raise self._unintelligible(events.garbage)
         if not (reply.complete or events.finished):
             error = GatewayError("the gateway ended the reply before it was whole", hint="try again")

@@ -295,7 +295,7 @@ def _not_found(refusal: Refusal, clean: Cleaner) -> RaptchatError:
     if excluded := clean.names(refusal.availability.get("excluded_by")):
         fact += f" under {excluded}"
     others = clean.names(refusal.availability.get("fallback_models"))
-    hint = f"instead: {others}" if others else "raptchat models"
+    hint = f"instead: {others}" if others else "choose another model with -m"
     return ModelNotAvailableError(_message(fact, refusal), hint=hint)
 
 
@@ -314,7 +314,7 @@ def _bad_request(refusal: Refusal, clean: Cleaner) -> RaptchatError:
     if refusal.types & {"content_policy_violation", "refusal"}:
         return ContentRefusedError(_message("moderation refused the text", refusal))
     if refusal.status == 413:
-        return GatewayError(_message("the request is too large", refusal), hint="send smaller attachments")
+        return GatewayError(_message("the request is too large", refusal), hint="send less text")
     if refusal.types & _TOO_LONG or "context length" in said:
         return GatewayError(
             _message("the conversation is too long for the model", refusal),

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from raptchat.providers.refusals import Cleaner
-from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, StartChunk, Usage
+from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
 
 # More than any model can count, and well within 64 bits.
 _MOST_TOKENS = 10**12
@@ -67,8 +67,9 @@ def well_formed(text: str) -> str:
 class Reply:
     """What is known so far of one reply by *model*."""
 
-    def __init__(self, *, model: str, clean: Cleaner) -> None:
+    def __init__(self, *, model: str, clean: Cleaner, credential_id: str | None = None) -> None:
         self.asked = model
+        self._credential_id = credential_id
         self._served: str | None = None
         self._served_raw = ""
         self._generation_id: str | None = None
@@ -95,10 +96,10 @@ class Reply:
         if self._generation_id is None:
             self._generation_id = self._name(value)
 
-    def start(self, data: Mapping[str, Any]) -> StartChunk:
+    def start(self, data: Mapping[str, Any]) -> Start:
         """What the first chunk says of the reply as a whole."""
         self._take_names(data)
-        return StartChunk(self._served, self._generation_id)
+        return Start(self._served, self._generation_id)
 
     def add(self, data: Mapping[str, Any]) -> Iterator[Chunk]:
         """Yield what *data*, one chunk of the stream or a whole completion, adds to the reply."""
@@ -129,6 +130,7 @@ class Reply:
             self._served or self.asked,
             self._finish_reason,
             self._generation_id,
+            self._credential_id,
         )
 
     def cut_short(self) -> DoneChunk:

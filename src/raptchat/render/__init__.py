@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Self, TextIO
 
 from raptchat.errors import OutputError
-from raptchat.outside import safe
+from raptchat.outside import safe_line
 
 Colors = Literal["standard", "256", "truecolor"]
 
@@ -103,9 +103,9 @@ class Terminal:
                 raise
             raise OutputError("standard output cannot be written: it is closed") from None
 
-    def say(self, text: str) -> None:
-        """Write one note to standard error, cleaned and with a newline; one that cannot be written is dropped."""
-        self.write_error(safe(text) + "\n")
+    def say(self, *lines: str) -> None:
+        """One note on standard error, each of *lines* made safe; a broken standard error never raises."""
+        self.write_error("".join(f"{safe_line(line)}\n" for line in lines))
 
     def write_error(self, text: str) -> None:
         """Write to standard error, at once, as it is; what cannot be written is dropped."""

@@ -28,9 +28,8 @@ def as_fields(raised: RaptchatError) -> dict[str, object]:
         "error": without_keys(str(raised)),
         "code": raised.code,
         "statusCode": raised.status_code,
+        "hint": without_keys(raised.hint),
     }
-    if raised.hint:
-        said["hint"] = without_keys(raised.hint)
     return {**said, **raised.fields}
 
 

@@ -26,4 +26,7 @@ def when(time: str | None) -> str:
     """A time as the store keeps it (UTC, ISO 8601), on the clock on the wall: `2026-11-22 09:30`."""
     if time is None:
         return UNKNOWN
-    return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M")
+    try:
+        return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError):  # of a damaged store: shown as it stands
+        return time

@@ -51,7 +51,7 @@ class MarkdownWriter(Writer):
     def __init__(self, terminal: Terminal, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._terminal = terminal
         self._clock = clock
-        self._repaints = terminal.repaints and terminal.height > 2
+        self._repaints = terminal.repaints and terminal.height > 3
         self._pieces: list[str] = []
         self._above: Block | None = None
         self._painted = 0
@@ -86,7 +86,7 @@ class MarkdownWriter(Writer):
         # Only now, and all at once: Ctrl-C while it is drawn loses nothing.
         self._pieces, self._above = [tail], above
         # One line is left for the cursor, so that the first painted line can always be reached again.
-        self._write(text, painting.splitlines(keepends=True)[1 - self._terminal.height :])
+        self._write(text, painting.splitlines(keepends=True)[2 - self._terminal.height :])
 
     def _draw(self, blocks: "Sequence[Block]", *, below: "Block | None") -> str:
         terminal, text = self._terminal, ""

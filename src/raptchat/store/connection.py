@@ -32,10 +32,10 @@ class Connection:
         _make_file(path)
         _check_file(path)
         self._lock = threading.RLock()
-        with self._errors():
+        with self.errors():
             self.raw = sqlite3.connect(
                 # mode=rw: SQLite never makes the file, which would be readable by others.
-                f"file:{quote(str(path))}?mode=rw",
+                f"file://{quote(os.fsencode(path))}?mode=rw",
                 uri=True,
                 timeout=BUSY_SECONDS,
                 isolation_level=None,
@@ -54,18 +54,18 @@ class Connection:
 
     def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
         """Run one statement; `StoreError` when the file does not let it."""
-        with self._lock, self._errors():
+        with self._lock, self.errors():
             return self.raw.execute(sql, parameters)
 
     def row(self, sql: str, parameters: Parameters = ()) -> dict[str, Any] | None:
         """The first row, if there is one."""
-        with self._lock, self._errors():
+        with self._lock, self.errors():
             row = self.raw.execute(sql, parameters).fetchone()
         return _named(row) if row is not None else None
 
     def rows(self, sql: str, parameters: Parameters = ()) -> list[dict[str, Any]]:
         """All rows."""
-        with self._lock, self._errors():
+        with self._lock, self.errors():
             return [_named(row) for row in self.raw.execute(sql, parameters)]
 
     @contextlib.contextmanager
@@ -100,19 +100,19 @@ class Connection:
                 raise
 
     @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
+    def errors(self) -> Iterator[None]:
+        """The border of `sqlite3`: what it raises inside becomes a `StoreError`."""
         try:
             yield
         except sqlite3.Error as error:
-            raise translated(error, self.path) from error
+            raise _translated(error, self.path) from error
         except UnicodeDecodeError:  # SQLite's message about a damaged table quotes it
             raise _damaged(self.path) from None
         except UnicodeEncodeError:
             raise UsageError("a text that is not valid UTF-8 cannot be stored") from None
 
 
-def translated(error: sqlite3.Error, path: Path) -> StoreError:
-    """What a `sqlite3` error means to a user."""
+def _translated(error: sqlite3.Error, path: Path) -> StoreError:
     name = getattr(error, "sqlite_errorname", "")
     store = f"the store `{path}`"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -145,8 +145,11 @@ def _make_file(path: Path) -> None:
         os.close(os.open(path, flags, 0o600))
     except FileExistsError:
         return
+    except ValueError:
+        raise StoreError("the store's path holds a NUL character") from None
     except OSError as error:
-        if path.exists():  # a read-only folder or mount; the store in it can be read
+        # A read-only folder or mount: the store in it can be read. (Path.exists raises for some paths.)
+        if os.path.exists(path):  # noqa: PTH110
             return
         raise StoreError(f"the store `{path}` cannot be made: {error.strerror}") from None
 
@@ -160,5 +163,8 @@ def _check_file(path: Path) -> None:
         raise StoreError(f"the store `{path}` is not a file")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StoreError(f"others can write the store `{path}`", hint=f"chmod 600 '{path}'")
+    folder = path.parent.stat().st_mode
+    if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
+        raise StoreError(f"anyone can write the folder of the store `{path}`", hint=f"chmod 700 '{path.parent}'")
     if status.st_uid not in {os.geteuid(), 0} and os.geteuid() != 0:
         raise StoreError(f"the store `{path}` belongs to another user")

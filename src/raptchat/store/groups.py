@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from raptchat.clock import utc_now
+from raptchat.errors import GroupNotFoundError, StoreError
+from raptchat.outside import is_utf8, safe_line
 from raptchat.records import Group
 from raptchat.store.connection import Connection
 from raptchat.store.rows import record
@@ -46,6 +48,15 @@ class Groups:
         """The group with this id."""
         return self._one("id = ?", group_id)
 
+    def require(self, group_id: str) -> Group:
+        """The group with this id; `GroupNotFoundError` when it is not there, or not any more."""
+        group = self.get(group_id)
+        if group is None:
+            raise GroupNotFoundError(
+                f"there is no group with the id `{safe_line(group_id)[:80]}`", hint="raptchat group list"
+            )
+        return group
+
     def named(self, name: str) -> Group | None:
         """The group with this name, in any case."""
         return self._one("name_key = ?", name_key(name))
@@ -53,14 +64,14 @@ class Groups:
     def with_prefix(self, prefix: str) -> list[Group]:
         """The groups whose id begins with *prefix*."""
         rows = self._db.rows(
-            f"SELECT {COLUMNS} FROM groups WHERE id >= ? AND id < ? ORDER BY name_key LIMIT 10",
+            f"SELECT name_key, {COLUMNS} FROM groups WHERE id >= ? AND id < ? ORDER BY name_key LIMIT 10",
             (prefix, prefix + "\U0010ffff"),
         )
-        return [record(Group, row) for row in rows]
+        return [_group(row) for row in rows]
 
     def all(self) -> list[Group]:
         """Every group, by name."""
-        return [record(Group, row) for row in self._db.rows(f"SELECT {COLUMNS} FROM groups ORDER BY name_key")]
+        return [_group(row) for row in self._db.rows(f"SELECT name_key, {COLUMNS} FROM groups ORDER BY name_key")]
 
     def set(self, group_id: str, **values: str | None) -> None:
         """Change columns of a group; a new name comes with its key."""
@@ -71,7 +82,10 @@ class Groups:
         self._db.execute(f"UPDATE groups SET {assignments} WHERE id = :id", {**changes, "id": group_id})
 
     def remove(self, group_id: str) -> None:
-        """Take a group away with its credentials, sessions and bindings; its usage stays in the ledger."""
+        """Take a group away with its credentials and sessions; its usage stays in the ledger.
+
+        A folder that was tied to it stays tied, to nobody: another group must not pay there unasked.
+        """
         self._db.execute("DELETE FROM groups WHERE id = ?", (group_id,))
 
     def bind(self, folder: Path, group_id: str) -> None:
@@ -86,25 +100,25 @@ class Groups:
         """Untie *folder*; whether it was tied."""
         return self._db.execute("DELETE FROM bindings WHERE folder = ?", (str(folder),)).rowcount > 0
 
-    def bound_to(self, folder: Path) -> tuple[Path, Group] | None:
-        """The nearest folder at or above *folder* that is tied to a group, and the group."""
+    def bound_to(self, folder: Path) -> tuple[Path, Group | None] | None:
+        """The nearest folder at or above *folder* that is tied, and its group: `None` once that is removed."""
         for candidate in (folder, *folder.parents):
-            if not _is_utf8(candidate):
+            if not is_utf8(str(candidate)):
                 continue  # SQLite cannot hold its name, so it was never tied
             row = self._db.row("SELECT group_id FROM bindings WHERE folder = ?", (str(candidate),))
             if row is not None:
-                group = self.get(row["group_id"])
-                return (candidate, group) if group else None
+                return candidate, self.get(row["group_id"]) if row["group_id"] else None
         return None
 
     def _one(self, where: str, value: str) -> Group | None:
-        row = self._db.row(f"SELECT {COLUMNS} FROM groups WHERE {where}", (value,))
-        return record(Group, row) if row else None
+        row = self._db.row(f"SELECT name_key, {COLUMNS} FROM groups WHERE {where}", (value,))
+        return _group(row) if row else None
 
 
-def _is_utf8(folder: Path) -> bool:
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _group(row: dict[str, Any]) -> Group:
+    # Groups are found by this key, and what is sealed for a group is sealed for its name: a file in which the
+    # two differ would let one group pay for another.
+    group = record(Group, {name: value for name, value in row.items() if name != "name_key"})
+    if row["name_key"] != name_key(group.name):
+        raise StoreError("the store is damaged: a group is filed under another name", hint="restore a backup")
+    return group

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Literal
 
+from raptchat.caller import Caller
 from raptchat.clock import utc_now
 from raptchat.errors import StoreError
-from raptchat.records import Booking, UsageRow
+from raptchat.records import Booking, Group, UsageRow
 from raptchat.store.connection import Connection
 from raptchat.store.rows import record
 
@@ -84,22 +85,21 @@ class Ledger:
         )
         return [_usage_row(by, row) for row in rows]
 
-    def note(
-        self,
-        action: str,
-        *,
-        command: str,
-        os_user: str,
-        host: str,
-        group_id: str | None = None,
-        group_name: str | None = None,
-        credential_id: str | None = None,
-    ) -> None:
+    def note(self, action: str, *, caller: Caller, group: Group, credential_id: str | None = None) -> None:
         """Write down what was done to which credential; never a secret."""
         self._db.execute(
             "INSERT INTO events (created_at, action, command, os_user, host, group_id, group_name, credential_id)"
             " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (utc_now(), action, command, os_user, host, group_id, group_name, credential_id),
+            (
+                utc_now(),
+                action,
+                caller.command,
+                caller.os_user,
+                caller.host,
+                group.id,
+                group.name,
+                credential_id,
+            ),
         )
 
 

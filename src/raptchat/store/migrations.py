@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from raptchat.clock import utc_now
 from raptchat.errors import StoreError
-from raptchat.store.connection import APPLICATION_ID, Connection, translated
+from raptchat.store.connection import APPLICATION_ID, Connection
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -128,7 +128,7 @@ def create_first_tables(db: "Database") -> None:
     db.execute("""
         CREATE TABLE bindings (
             folder TEXT PRIMARY KEY,
-            group_id TEXT NOT NULL REFERENCES groups(id) ON DELETE CASCADE,
+            group_id TEXT REFERENCES groups(id) ON DELETE SET NULL,
             created_at TEXT NOT NULL
         ) STRICT""")
     db.execute("""
@@ -146,9 +146,13 @@ def create_first_tables(db: "Database") -> None:
             key_id TEXT REFERENCES vault_keys(id),
             public_key BLOB,
             wrapped_key BLOB,
+            proof BLOB, -- under the slot's secret: which data key it opens
             params TEXT NOT NULL,
             created_at TEXT NOT NULL,
-            CHECK (state = 'pending' OR (key_id NOTNULL AND public_key NOTNULL AND wrapped_key NOTNULL))
+            CHECK (
+                state = 'pending'
+                OR (key_id NOTNULL AND public_key NOTNULL AND wrapped_key NOTNULL AND proof NOTNULL)
+            )
         ) STRICT""")
 
 
@@ -171,19 +175,19 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
         with connection.write():
             if _version(connection, steps) >= number:
                 continue
-            try:
+            with connection.errors():
                 step(db)
-            except sqlite3.Error as error:
-                raise translated(error, connection.path) from error
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _version(connection: Connection, steps: Sequence[Step]) -> int:
-    with connection.snapshot():
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    row = connection.row(
+        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema) AS tables"
+        " FROM pragma_user_version, pragma_application_id"
+    )
+    assert row is not None  # each of these has one row
+    version, application, tables = row["user_version"], row["application_id"], row["tables"]
     if application != APPLICATION_ID and (tables or version or application):
         raise StoreError(
             f"`{connection.path}` is a database, but no store of raptchat", hint="name another with --store"

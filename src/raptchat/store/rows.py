@@ -1,4 +1,4 @@
-"""A row of the store as a record, once each value is seen to be of its column's type."""
+"""A row of the store as a record, once each value is seen to be one that its field can have."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -11,20 +11,23 @@ T = TypeVar("T")
 
 
 def record(kind: type[T], row: Mapping[str, Any]) -> T:
-    """*row* as a *kind*; `StoreError` when a value is of another type than its field.
+    """*row* as a *kind*; `StoreError` when a value is none that its field can have.
 
-    STRICT tables see to it on writing. A bit that flipped in the file turns a text into bytes all the same.
+    STRICT tables and CHECKs see to it on writing. A bit that flipped in the file turns a text into bytes all the
+    same, and whoever changes the file need not keep to them.
     """
-    types = _types(cast("Any", kind))  # mypy takes no type[T] for something that can be hashed
+    fields = _fields(cast("Any", kind))  # mypy takes no type[T] for something that can be hashed
     for name, value in row.items():
-        if not isinstance(value, types[name]):
-            raise StoreError(f"the store is damaged: `{name}` of a {kind.__name__.lower()} is of another type")
+        types, words = fields[name]
+        if not isinstance(value, types) or (words and value not in words):
+            raise StoreError(f"the store is damaged: `{name}` of a {kind.__name__.lower()} cannot be what it is")
     return kind(**row)
 
 
 @cache
-def _types(kind: type) -> dict[str, tuple[type, ...]]:
-    return {name: _classes(hint) for name, hint in get_type_hints(kind).items()}
+def _fields(kind: type) -> dict[str, tuple[tuple[type, ...], tuple[object, ...]]]:
+    hints = get_type_hints(kind).items()
+    return {name: (_classes(hint), get_args(hint) if get_origin(hint) is Literal else ()) for name, hint in hints}
 
 
 def _classes(hint: Any) -> tuple[type, ...]:

@@ -52,9 +52,11 @@ class Sessions:
         return [record(Session, row) for row in rows]
 
     def last_used(self, group_id: str) -> Session | None:
-        """The session that was used last in a group."""
+        """The session that was used last in a group; one of refused questions only if there is no other."""
         row = self._db.row(
-            f"SELECT {COLUMNS} FROM sessions WHERE group_id = ? ORDER BY last_used_at DESC, rowid DESC LIMIT 1",
+            f"SELECT {COLUMNS} FROM sessions WHERE group_id = ? ORDER BY EXISTS"
+            " (SELECT 1 FROM messages WHERE session_id = sessions.id AND state <> 'failed') DESC,"
+            " last_used_at DESC, rowid DESC LIMIT 1",
             (group_id,),
         )
         return record(Session, row) if row else None
@@ -86,7 +88,7 @@ class Sessions:
         return [record(Message, row) for row in rows]
 
     def history(self, session_id: str, limit: int) -> list[Message]:
-        """The last *limit* messages that go with a new one: all but questions that got no answer."""
+        """The last *limit* messages that go with a new one: all but questions that were refused."""
         rows = self._db.rows(
             f"SELECT {MESSAGE_COLUMNS} FROM messages"
             " WHERE session_id = ? AND NOT (role = 'user' AND state = 'failed') ORDER BY seq DESC LIMIT ?",

@@ -8,7 +8,7 @@ from raptchat.records import Slot, VaultKey
 from raptchat.store.connection import Connection
 from raptchat.store.rows import record
 
-COLUMNS = "id, kind, state, key_id, public_key, wrapped_key, params, created_at"
+COLUMNS = "id, kind, state, key_id, public_key, wrapped_key, proof, params, created_at"
 
 
 class VaultRows:
@@ -44,7 +44,7 @@ class VaultRows:
     def put_slot(self, slot: Slot) -> None:
         """Keep a slot: a new one, or what a pending one became."""
         self._db.execute(
-            f"INSERT OR REPLACE INTO vault_slots ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT OR REPLACE INTO vault_slots ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 slot.id,
                 slot.kind,
@@ -52,6 +52,7 @@ class VaultRows:
                 slot.key_id,
                 slot.public_key,
                 slot.wrapped_key,
+                slot.proof,
                 canonical_params(slot),
                 slot.created_at,
             ),

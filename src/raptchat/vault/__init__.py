@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from raptchat import crypto
 from raptchat.clock import utc_now
@@ -36,7 +36,9 @@ from raptchat.vault.hardening import harden
 from raptchat.vault.slots import FileKind, KeyringKind, Kind, PassphraseKind, Person
 
 SlotKind = Literal["keyring", "file", "passphrase"]
-KINDS: tuple[SlotKind, ...] = ("keyring", "file", "passphrase")
+KINDS: tuple[SlotKind, ...] = get_args(SlotKind)
+
+_BACKUP = "restore a backup of the store"
 
 # Longer than a person has for the keyring's prompt: whoever holds the lock ends before.
 _LOCK_SECONDS = 150.0
@@ -88,7 +90,7 @@ class Vault:
 
     def exists(self) -> bool:
         """Whether the store ever had a vault; a second one is never made."""
-        return self._store.vault.key() is not None
+        return self._store.vault.key() is not None or bool(self._active(self._store.vault.slots()))
 
     def data_key(self) -> DataKey:
         """The data key, opened with the first slot that can; opened once.
@@ -107,36 +109,41 @@ class Vault:
         Raises `UsageError` when the store has a vault.
         """
         with self._lock():
-            if self.exists() or any(slot.state == "active" for slot in self._store.vault.slots()):
+            if self.exists():
                 raise UsageError(
                     "this store has a vault already", hint="raptchat vault status, or raptchat vault add"
                 )
-            harden()
-            key, key_id = crypto.new_key(), str(uuid.uuid4())
-            slot = self._add(kind or self._default_kind(), path, key, key_id)
-            # Whoever has just chosen a passphrase is not asked for it again.
-            self._opened = DataKey(key_id, self._store.id, key)
-            return slot
+            return self._begin(kind or self._default_kind(), path)
 
     def ensure(self) -> DataKey:
         """The data key; the store's first use makes it."""
         if not self.exists():
-            try:
-                self.init()
-            except UsageError:
+            with self._lock():
                 if not self.exists():  # else another process made it meanwhile
-                    raise
+                    self._begin(self._default_kind(), None)
         return self.data_key()
 
+    def _begin(self, kind: SlotKind, path: Path | None) -> Slot:
+        harden()
+        key, key_id = crypto.new_key(), str(uuid.uuid4())
+        slot = self._add(kind, path, key, key_id, beside=[])
+        # Whoever has just chosen a passphrase is not asked for it again.
+        self._opened = DataKey(key_id, self._store.id, key)
+        return slot
+
     def add(self, kind: SlotKind, *, path: Path | None = None) -> Slot:
-        """Add one more way to open the vault."""
+        """Add one more way to open the vault; raises what opening it does, and `StoreBusyError`."""
         with self._lock():
             key, slots, store_id = self._read()
             data_key = self._open_any(key, slots, store_id)
-            return self._add(kind, path, data_key, key.id)
+            return self._add(kind, path, data_key, key.id, beside=slots)
 
     def remove(self, word: str) -> Slot:
-        """Take away the slot with this kind or id prefix; the last one that opens stays."""
+        """Take away the slot with this kind or id prefix.
+
+        Raises `UsageError` for an unknown one and for the last one that opens, `StoreBusyError`, and what
+        opening the vault does.
+        """
         with self._lock():
             key, slots, store_id = self._read()
             slot = _find(slots, word)
@@ -174,6 +181,8 @@ class Vault:
     def _read(self) -> tuple[VaultKey, list[Slot], str]:
         with self._store.snapshot():
             key, slots, store_id = self._store.vault.key(), self._store.vault.slots(), self._store.id
+        if key is None and self._active(slots):
+            raise DecryptionFailedError("the vault's data key was taken out of the store", hint=_BACKUP)
         if key is None:
             raise VaultUnavailableError("this store has no vault yet", hint="raptchat vault init")
         return key, self._active(slots), store_id
@@ -193,51 +202,66 @@ class Vault:
             for met in errors:
                 if isinstance(met, kind):
                     raise met
-        raise errors[0] if errors else DecryptionFailedError("the vault has no slot: its rows were altered")
+        if errors:
+            raise errors[0]
+        raise DecryptionFailedError("the vault has no slot: its rows were altered", hint=_BACKUP)
 
     def _open(self, key: VaultKey, slot: Slot, slots: list[Slot], store_id: str) -> bytes:
         harden()
         secret = self._kind(slot.kind).secret(slot)
         info = _slot_info(slot, store_id)
         data_key = crypto.unwrap(slot.wrapped_key or b"", secret=secret, info=info)
+        # Anyone can wrap a key of their own for a public key. Only who has the secret can say which key is meant.
+        if not hmac.compare_digest(_proof(secret, slot, store_id, key.check_value), slot.proof or b""):
+            raise DecryptionFailedError("the vault was replaced: it is not this master key's", hint=_BACKUP)
         if not hmac.compare_digest(crypto.subkey(data_key, "check value"), key.check_value):
-            raise DecryptionFailedError("the vault's data key is another one: its rows were altered")
+            raise DecryptionFailedError("the vault's data key is another one: its rows were altered", hint=_BACKUP)
         if not hmac.compare_digest(_slots_mac(data_key, slots), key.slots_mac):
-            raise DecryptionFailedError("the vault's slots were altered", hint="restore a backup of the store")
+            raise DecryptionFailedError("the vault's slots were altered", hint=_BACKUP)
         return data_key
 
-    def _add(self, kind: SlotKind, path: Path | None, data_key: bytes, key_id: str) -> Slot:
+    def _add(self, kind: SlotKind, path: Path | None, data_key: bytes, key_id: str, *, beside: list[Slot]) -> Slot:
+        """A new slot *beside* those whose MAC was checked."""
         self._collect_leftovers()
         store_id, slot_id, keeper = self._store.id, str(uuid.uuid4()), self._kind(kind, path)
         params = keeper.plan(slot_id, store_id)
-        pending = Slot(slot_id, kind, "pending", None, None, None, params, utc_now())
+        pending = Slot(slot_id, kind, "pending", None, None, None, None, params, utc_now())
         with self._store.write():
             # The store names an entry before it is made: killed here, the next run knows what to remove.
             self._store.vault.put_slot(pending)
         try:
-            secret = keeper.make(params)
+            slot = self._signed(pending, keeper.make(params), data_key, key_id, beside)
         except BaseException:
             self._collect_leftovers()
             raise
-        public = crypto.public_key(secret)
-        unwrapped = replace(pending, state="active", key_id=key_id, public_key=public)
-        info = _slot_info(unwrapped, store_id)
-        slot = replace(unwrapped, wrapped_key=crypto.wrap(data_key, public=public, info=info))
+        return slot
+
+    def _signed(self, pending: Slot, secret: bytes, data_key: bytes, key_id: str, beside: list[Slot]) -> Slot:
+        store_id, public = self._store.id, crypto.public_key(secret)
+        check = crypto.subkey(data_key, "check value")
+        slot = replace(pending, state="active", key_id=key_id, public_key=public)
+        wrapped = crypto.wrap(data_key, public=public, info=_slot_info(slot, store_id))
+        slot = replace(slot, wrapped_key=wrapped, proof=_proof(secret, slot, store_id, check))
         with self._store.write():
-            slots = self._active(self._store.vault.slots())
-            check = crypto.subkey(data_key, "check value")
-            self._store.vault.put_key(VaultKey(key_id, check, _slots_mac(data_key, [*slots, slot])))
+            # A person may have been asked meanwhile: nothing is signed that was not checked.
+            if self._active(self._store.vault.slots()) != beside:
+                raise StoreBusyError("the vault was changed meanwhile", hint="try again")
+            self._store.vault.put_key(VaultKey(key_id, check, _slots_mac(data_key, [*beside, slot])))
             self._store.vault.put_slot(slot)
         return slot
 
     def _collect_leftovers(self) -> None:
-        for slot in self._store.vault.slots():
-            if slot.state != "active":
-                try:
-                    self._kind(slot.kind).discard(slot, self._store.id)
-                except RaptchatError:
-                    continue  # its keyring is not there now: a later run removes it
-                self._store.vault.remove_slot(slot.id)
+        slots = self._store.vault.slots()
+        in_use = {slot.id for slot in slots if slot.state == "active"}
+        for slot in slots:
+            # An entry is named after its slot's id, which in a changed store may be spelled like another's.
+            if slot.id in in_use or not _is_uuid(slot.id):
+                continue
+            try:
+                self._kind(slot.kind).discard(slot, self._store.id)
+            except RaptchatError:
+                continue  # its keyring is not there now: a later run removes it
+            self._store.vault.remove_slot(slot.id)
 
     def _kind(self, kind: str, path: Path | None = None) -> Kind:
         if kind == "keyring":
@@ -294,6 +318,17 @@ class Vault:
             os.close(descriptor)
 
 
+def _is_uuid(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False
+
+
+def _proof(secret: bytes, slot: Slot, store_id: str, check_value: bytes) -> bytes:
+    return crypto.mac(crypto.subkey(secret, "proof"), store_id, slot.id, slot.key_id or "", check_value)
+
+
 def _slot_info(slot: Slot, store_id: str) -> bytes:
     return crypto.joined("slot", store_id, slot.id, slot.kind, slot.key_id or "", canonical_params(slot))
 
@@ -302,7 +337,7 @@ def _slots_mac(data_key: bytes, slots: list[Slot]) -> bytes:
     parts: list[str | bytes] = []
     for slot in sorted(slots, key=lambda slot: slot.id):
         parts += [slot.id, slot.kind, slot.key_id or "", slot.public_key or b"", slot.wrapped_key or b""]
-        parts += [canonical_params(slot), slot.created_at]
+        parts += [slot.proof or b"", canonical_params(slot), slot.created_at]
     return crypto.mac(crypto.subkey(data_key, "slots"), *parts)
 
 

@@ -20,6 +20,8 @@ _KEY_FILE_PREFIX = "raptchat-key-1:"
 _SALT_SIZE = 16
 _ATTEMPTS = 3
 
+_RIGHT_ONE = "use the one that belongs to this store; raptchat vault status lists its ways to open"
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -101,7 +103,7 @@ class FileKind:
     def make(self, params: Mapping[str, object]) -> bytes:
         """A new key file; one that is there already and is a key file is used as it is."""
         path = Path(str(params.get("path")))
-        if path.exists():
+        if os.path.exists(path):  # noqa: PTH110 - Path.exists raises for some paths
             return self._read(path)
         secret = crypto.new_key()
         private_file.make(path, _KEY_FILE_PREFIX + base64.b64encode(secret).decode(), "key file")
@@ -118,7 +120,7 @@ class FileKind:
     def _read(self, path: Path) -> bytes:
         line = private_file.read_line(path, "key file", refusal=VaultUnavailableError)
         if not line.startswith(_KEY_FILE_PREFIX):
-            raise DecryptionFailedError(f"`{path}` is no key file of raptchat")
+            raise DecryptionFailedError(f"`{path}` is no key file of raptchat", hint=_RIGHT_ONE)
         return _decoded(line.removeprefix(_KEY_FILE_PREFIX))
 
 
@@ -190,11 +192,11 @@ def _decoded(text: str, *, size: int = crypto.KEY_SIZE) -> bytes:
     except (binascii.Error, ValueError):
         value = b""
     if len(value) != size:
-        raise DecryptionFailedError("a slot's secret is damaged: it is not what raptchat wrote")
+        raise DecryptionFailedError("a slot's secret is damaged: it is not what raptchat wrote", hint=_RIGHT_ONE)
     return value
 
 
 def _checked(secret: bytes, slot: Slot, problem: str) -> bytes:
     if not hmac.compare_digest(crypto.public_key(secret), slot.public_key or b""):
-        raise DecryptionFailedError(problem)
+        raise DecryptionFailedError(problem, hint=_RIGHT_ONE)
     return secret

@@ -1,0 +1,123 @@
+"""`raptchat group add-key`: read a key, see to it that there is a vault, seal the key for its group."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from raptchat import naming, private_file
+from raptchat.api_key import check_api_key
+from raptchat.cli import documents
+from raptchat.cli.invocation import Invocation, ask_hidden
+from raptchat.cli.piped import read_bytes, say_if_silent
+from raptchat.errors import UsageError, VaultUnavailableError
+from raptchat.providers import DEFAULT_PROVIDER, check_known
+from raptchat.records import Group
+from raptchat.render import tables
+from raptchat.secret import Secret
+
+# Far more than any key; a file piped in by mistake is not read to its end.
+_MOST_KEY_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class AddKey:
+    """What `group add-key` was asked for."""
+
+    group: str
+    provider: str = DEFAULT_PROVIDER
+    label: str | None = None
+    base_url: str | None = None
+    replace: bool = False
+    allow_shared: bool = False
+    stdin: bool = False
+    from_env: str | None = None
+    key_file: Path | None = None
+
+
+def run_add_key(wanted: AddKey, run: Invocation) -> None:
+    """Read the key, see to it that there is a vault, then make the group and the credential together."""
+    from raptchat.credentials import CredentialService
+    from raptchat.vault.hardening import harden
+
+    store = run.factory.store
+    check_known(wanted.provider)
+    group = _existing(run, wanted.group)
+    name = group.name if group else _new_name(run, wanted.group)
+    service = CredentialService(run.factory)
+    if group is not None:
+        service.check_free(group, wanted.provider, replace=wanted.replace)
+    harden()
+    key = Secret(check_api_key(_read_key(wanted, name, run)))
+    _ensure_vault(run)
+    with store.write():
+        group = _existing(run, wanted.group) or store.groups.add(name)
+        credential = service.create(
+            group.id,
+            key,
+            provider=wanted.provider,
+            label=wanted.label,
+            base_url=wanted.base_url,
+            replace=wanted.replace,
+            allow_shared=wanted.allow_shared,
+        )
+    if run.json:
+        return tables.document(run.terminal, documents.credential(credential, group.name))
+    return run.terminal.say(f"group `{group.name}` now pays with the key {credential.key_hint}")
+
+
+def _read_key(wanted: AddKey, name: str, run: Invocation) -> str:
+    sources = [wanted.stdin, wanted.from_env is not None, wanted.key_file is not None]
+    if sum(sources) > 1:
+        raise UsageError("the key can come from one place only", hint="one of --stdin, --from-env, --key-file")
+    if wanted.stdin:
+        say_if_silent(run.terminal, "--stdin reads the key there")
+        try:
+            return read_bytes(_MOST_KEY_BYTES).decode()
+        except UnicodeDecodeError:
+            raise UsageError("the API key on standard input is not text") from None
+    if wanted.from_env is not None:
+        value = os.environ.get(wanted.from_env)
+        if value is None:
+            raise UsageError("the variable that --from-env names is not set", hint="--from-env takes its name")
+        return value
+    if wanted.key_file is not None:
+        return private_file.read_line(wanted.key_file, "file with the key")
+    return ask_hidden(f"API key for group {name} (not shown): ")
+
+
+def _ensure_vault(run: Invocation) -> None:
+    vault = run.factory.vault
+    try:
+        vault.ensure()
+    except VaultUnavailableError as error:
+        if vault.exists() or not (run.person_present and run.terminal.in_is_tty):
+            raise
+        run.terminal.say(str(error), "The master key can be kept elsewhere: [f] a key file, [p] a passphrase.")
+        match run.answer("Which? [f/p/N] "):
+            case "f":
+                path = run.factory.settings.paths.config_file.with_name("master.key")
+                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                vault.init("file", path=path)
+                run.terminal.say(f"the master key is in {path}: whoever has it and the store has the keys")
+            case "p":
+                vault.init("passphrase")
+            case _:
+                raise
+
+
+def _new_name(run: Invocation, word: str) -> str:
+    """*word* as a new group's name; one that could mean a group that is there is refused."""
+    name = naming.check_name(word)
+    groups = run.factory.store.groups.with_prefix(name.lower()) if len(name) >= naming.MIN_PREFIX_LENGTH else []
+    if groups:
+        raise UsageError(
+            f"`{name}` is the beginning of the id of group `{groups[0].name}`",
+            hint=naming.add_key_command(groups[0].name),
+        )
+    return name
+
+
+def _existing(run: Invocation, word: str) -> Group | None:
+    """The group by name or whole id; a prefix never adds a key to a group that was not spelled out."""
+    groups = run.factory.store.groups
+    return groups.named(word.strip()) or groups.get(word.strip().lower())

@@ -1,0 +1,29 @@
+"""Signals that end a command, held back while something must not be half done."""
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """A Ctrl-C or a SIGTERM waits until what arrived is kept: the store's patience bounds it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # no handler runs in another thread
+        return
+    # No mask: it holds for one thread, and where another one takes the signal the handler runs here all the same.
+    came: list[int] = []
+    # One that is not Python's own (`None`) could not be put back.
+    handlers = {number: handler for number in ENDINGS if (handler := signal.getsignal(number)) is not None}
+    try:
+        for number in handlers:
+            signal.signal(number, lambda number, _: came.append(number))
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
