@@ -36,7 +36,8 @@ from raptchat.errors import (
 from raptchat.records import Slot
 from raptchat.secret import Secret
 from raptchat.store import Store
-from raptchat.vault import SlotKind, _slot_info, _slots_mac, keyring
+from raptchat.vault import SlotKind, keyring
+from raptchat.vault.sealing import slot_info, slots_mac
 
 KEY = "sk-or-v1-0123456789abcdef0123456789abcdef"
 PASSPHRASE = "correct horse battery staple"
@@ -230,9 +231,9 @@ def forge_vault(home: Path, slot: Slot, store_id: str, *, key_id: str, proof: by
     data_key = bytes(range(32))
     mine = replace(slot, key_id=key_id, proof=proof)
     assert slot.public_key
-    wrapped = crypto.wrap(data_key, public=slot.public_key, info=_slot_info(mine, store_id))
+    wrapped = crypto.wrap(data_key, public=slot.public_key, info=slot_info(mine, store_id))
     mine = replace(mine, wrapped_key=wrapped)
-    check, mac = crypto.subkey(data_key, "check value"), _slots_mac(data_key, [mine])
+    check, mac = crypto.subkey(data_key, "check value"), slots_mac(data_key, [mine])
     change(home, "UPDATE vault_keys SET id = ?, check_value = ?, slots_mac = ?", key_id, check, mac)
     change(home, "UPDATE vault_slots SET key_id = ?, wrapped_key = ?, proof = ?", mine.key_id, wrapped, mine.proof)
 
@@ -306,7 +307,7 @@ def test_a_data_key_that_was_wrapped_anew_does_not_pass_for_the_old_one(home: Pa
         store_id = factory.store.id
     assert slot.public_key
     # The proof still holds: check value and ids are the old ones.
-    wrapped = crypto.wrap(bytes(range(32)), public=slot.public_key, info=_slot_info(slot, store_id))
+    wrapped = crypto.wrap(bytes(range(32)), public=slot.public_key, info=slot_info(slot, store_id))
     change(home, "UPDATE vault_slots SET wrapped_key = ?", wrapped)
 
     with pytest.raises(DecryptionFailedError, match="data key is another one"):

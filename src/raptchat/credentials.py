@@ -25,7 +25,7 @@ from raptchat.records import Credential, Group
 from raptchat.secret import Secret
 
 if TYPE_CHECKING:
-    from raptchat.vault import DataKey
+    from raptchat.vault.sealing import DataKey
 
 _SHORTEST_HINTED = 21
 

@@ -11,7 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -29,10 +29,9 @@ from raptchat.errors import (
 )
 from raptchat.outside import safe_line
 from raptchat.records import Slot, VaultKey
-from raptchat.secret import Secret
 from raptchat.store import Store
-from raptchat.store.vault import canonical_params
 from raptchat.vault.hardening import harden
+from raptchat.vault.sealing import DataKey, slot_info, slot_proof, slots_mac
 from raptchat.vault.slots import FileKind, KeyringKind, Kind, PassphraseKind, Person
 
 SlotKind = Literal["keyring", "file", "passphrase"]
@@ -42,32 +41,6 @@ _BACKUP = "restore a backup of the store"
 
 # Longer than a person has for the keyring's prompt: whoever holds the lock ends before.
 _LOCK_SECONDS = 150.0
-
-
-@dataclass(frozen=True, slots=True)
-class DataKey:
-    """The key that seals every credential of one store."""
-
-    id: str
-    store_id: str
-    _key: bytes = field(repr=False)
-
-    def seal(self, secret: Secret, *context: str) -> crypto.Sealed:
-        """Encrypt *secret* for *context*: it opens in no other store, row or place."""
-        key = crypto.subkey(self._key, "rows")
-        return crypto.seal(key, secret.reveal().encode(), context=self._context(context))
-
-    def open(self, sealed: crypto.Sealed, *context: str) -> Secret:
-        """The secret sealed for *context*; `DecryptionFailedError` for any other."""
-        key = crypto.subkey(self._key, "rows")
-        return Secret(crypto.open_sealed(key, sealed, context=self._context(context)).decode())
-
-    def fingerprint(self, secret: Secret) -> str:
-        """A keyed hash: the same for the same secret in this store, and nothing to whoever lacks the key."""
-        return crypto.mac(crypto.subkey(self._key, "fingerprint"), secret.reveal()).hex()
-
-    def _context(self, context: tuple[str, ...]) -> bytes:
-        return crypto.joined("row", self.store_id, self.id, *context)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +131,7 @@ class Vault:
                 ) from error
             with self._store.write():
                 self._store.vault.put_slot(replace(slot, state="dying"))
-                self._store.vault.put_key(replace(key, slots_mac=_slots_mac(data_key, remaining)))
+                self._store.vault.put_key(replace(key, slots_mac=slots_mac(data_key, remaining)))
             self._collect_leftovers()
             return slot
 
@@ -209,14 +182,14 @@ class Vault:
     def _open(self, key: VaultKey, slot: Slot, slots: list[Slot], store_id: str) -> bytes:
         harden()
         secret = self._kind(slot.kind).secret(slot)
-        info = _slot_info(slot, store_id)
+        info = slot_info(slot, store_id)
         data_key = crypto.unwrap(slot.wrapped_key or b"", secret=secret, info=info)
         # Anyone can wrap a key of their own for a public key. Only who has the secret can say which key is meant.
-        if not hmac.compare_digest(_proof(secret, slot, store_id, key.check_value), slot.proof or b""):
+        if not hmac.compare_digest(slot_proof(secret, slot, store_id, key.check_value), slot.proof or b""):
             raise DecryptionFailedError("the vault was replaced: it is not this master key's", hint=_BACKUP)
         if not hmac.compare_digest(crypto.subkey(data_key, "check value"), key.check_value):
             raise DecryptionFailedError("the vault's data key is another one: its rows were altered", hint=_BACKUP)
-        if not hmac.compare_digest(_slots_mac(data_key, slots), key.slots_mac):
+        if not hmac.compare_digest(slots_mac(data_key, slots), key.slots_mac):
             raise DecryptionFailedError("the vault's slots were altered", hint=_BACKUP)
         return data_key
 
@@ -240,13 +213,13 @@ class Vault:
         store_id, public = self._store.id, crypto.public_key(secret)
         check = crypto.subkey(data_key, "check value")
         slot = replace(pending, state="active", key_id=key_id, public_key=public)
-        wrapped = crypto.wrap(data_key, public=public, info=_slot_info(slot, store_id))
-        slot = replace(slot, wrapped_key=wrapped, proof=_proof(secret, slot, store_id, check))
+        wrapped = crypto.wrap(data_key, public=public, info=slot_info(slot, store_id))
+        slot = replace(slot, wrapped_key=wrapped, proof=slot_proof(secret, slot, store_id, check))
         with self._store.write():
             # A person may have been asked meanwhile: nothing is signed that was not checked.
             if self._active(self._store.vault.slots()) != beside:
                 raise StoreBusyError("the vault was changed meanwhile", hint="try again")
-            self._store.vault.put_key(VaultKey(key_id, check, _slots_mac(data_key, [*beside, slot])))
+            self._store.vault.put_key(VaultKey(key_id, check, slots_mac(data_key, [*beside, slot])))
             self._store.vault.put_slot(slot)
         return slot
 
@@ -323,22 +296,6 @@ def _is_uuid(text: str) -> bool:
         return str(uuid.UUID(text)) == text
     except ValueError:
         return False
-
-
-def _proof(secret: bytes, slot: Slot, store_id: str, check_value: bytes) -> bytes:
-    return crypto.mac(crypto.subkey(secret, "proof"), store_id, slot.id, slot.key_id or "", check_value)
-
-
-def _slot_info(slot: Slot, store_id: str) -> bytes:
-    return crypto.joined("slot", store_id, slot.id, slot.kind, slot.key_id or "", canonical_params(slot))
-
-
-def _slots_mac(data_key: bytes, slots: list[Slot]) -> bytes:
-    parts: list[str | bytes] = []
-    for slot in sorted(slots, key=lambda slot: slot.id):
-        parts += [slot.id, slot.kind, slot.key_id or "", slot.public_key or b"", slot.wrapped_key or b""]
-        parts += [slot.proof or b"", canonical_params(slot), slot.created_at]
-    return crypto.mac(crypto.subkey(data_key, "slots"), *parts)
 
 
 def _find(slots: list[Slot], word: str) -> Slot:

@@ -1,0 +1,53 @@
+"""The data key, and what ties it to its rows and its slots."""
+
+from dataclasses import dataclass, field
+
+from raptchat import crypto
+from raptchat.records import Slot
+from raptchat.secret import Secret
+from raptchat.store.vault import canonical_params
+
+
+@dataclass(frozen=True, slots=True)
+class DataKey:
+    """The key that seals every credential of one store."""
+
+    id: str
+    store_id: str
+    _key: bytes = field(repr=False)
+
+    def seal(self, secret: Secret, *context: str) -> crypto.Sealed:
+        """Encrypt *secret* for *context*: it opens in no other store, row or place."""
+        key = crypto.subkey(self._key, "rows")
+        return crypto.seal(key, secret.reveal().encode(), context=self._context(context))
+
+    def open(self, sealed: crypto.Sealed, *context: str) -> Secret:
+        """The secret sealed for *context*; `DecryptionFailedError` for any other."""
+        key = crypto.subkey(self._key, "rows")
+        return Secret(crypto.open_sealed(key, sealed, context=self._context(context)).decode())
+
+    def fingerprint(self, secret: Secret) -> str:
+        """A keyed hash: the same for the same secret in this store, and nothing to whoever lacks the key."""
+        return crypto.mac(crypto.subkey(self._key, "fingerprint"), secret.reveal()).hex()
+
+    def _context(self, context: tuple[str, ...]) -> bytes:
+        return crypto.joined("row", self.store_id, self.id, *context)
+
+
+def slot_proof(secret: bytes, slot: Slot, store_id: str, check_value: bytes) -> bytes:
+    """Under the slot's *secret*: which data key the slot opens. Anyone can wrap a key for a public key."""
+    return crypto.mac(crypto.subkey(secret, "proof"), store_id, slot.id, slot.key_id or "", check_value)
+
+
+def slot_info(slot: Slot, store_id: str) -> bytes:
+    """What a wrapped data key is bound to: the store, and all of its slot that opens it."""
+    return crypto.joined("slot", store_id, slot.id, slot.kind, slot.key_id or "", canonical_params(slot))
+
+
+def slots_mac(data_key: bytes, slots: list[Slot]) -> bytes:
+    """Under the data key: which slots there are, so that nobody without it can add, change or drop one."""
+    parts: list[str | bytes] = []
+    for slot in sorted(slots, key=lambda slot: slot.id):
+        parts += [slot.id, slot.kind, slot.key_id or "", slot.public_key or b"", slot.wrapped_key or b""]
+        parts += [slot.proof or b"", canonical_params(slot), slot.created_at]
+    return crypto.mac(crypto.subkey(data_key, "slots"), *parts)
