@@ -231,3 +231,10 @@ def test_a_key_for_another_place_goes_there(
 
     said = biology("chat -g biology hello", exit_code=78)
     assert "raptchat group add-key biology --replace" in said.err
+
+
+def test_a_flags_value_may_be_called_like_a_command(biology: Run) -> None:
+    biology("group create list")
+
+    assert biology("sessions -g list").exit_code == 0
+    assert "--limit" in biology("sessions --limit 3 --help").out

@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -158,3 +160,21 @@ def test_a_folder_is_no_file(path: Path) -> None:
 
     with pytest.raises(UsageError, match="cannot be read: Is a directory"):
         private_file.read_line(path, "key file")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of Linux")
+def test_a_file_is_read_also_with_more_than_a_thousand_others_open(tmp_path: Path) -> None:
+    path = tmp_path / "key"
+    path.write_text("one line\n")
+    path.chmod(0o600)
+    script = (
+        "import os, resource, sys\n"
+        "from pathlib import Path\n"
+        "from raptchat.private_file import read_line\n"
+        "_, most = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (min(most, 2000), most))\n"
+        "held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]\n"
+        "print(read_line(Path(sys.argv[1]), 'key'))\n"
+    )
+    said = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=False)
+    assert said.stdout == "one line\n", said.stderr

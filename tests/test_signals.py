@@ -14,6 +14,7 @@ from conftest import Run, environment, rows
 from processes import PATIENCE_SECONDS, RAPTCHAT, read_until, run, started
 
 from raptchat.demo import DEMO_KEY, DemoGateway
+from raptchat.interruptions import signals_held_back
 
 ENDLESS = ("chat", "-m", "demo/endless", "--no-stdin", "count")
 
@@ -335,3 +336,17 @@ def test_sixteen_processes_chat_at_once_in_one_store(biology: Run, home: Path, g
     assert rows(home, "SELECT count(*) FROM ai_usage") == [(16,)]
     assert rows(home, "SELECT state, count(*) FROM messages GROUP BY state") == [("complete", 32)]
     assert {request.api_key for request in gateway.requests} == {DEMO_KEY}
+
+
+def test_of_several_signals_held_back_the_one_that_ends_the_program_rises() -> None:
+    """A Ctrl-C in a conversation only stops a reply: it must not swallow the SIGTERM that came with it."""
+    ended: list[int] = []
+    before = signal.signal(signal.SIGTERM, lambda number, _: ended.append(number))
+    try:
+        with signals_held_back():
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGTERM)
+            assert ended == []
+        assert ended == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, before)

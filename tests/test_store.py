@@ -103,7 +103,7 @@ def test_a_folder_that_anyone_can_write_is_refused_unless_it_is_sticky(path: Pat
 
     with pytest.raises(StoreError, match="anyone can write the folder of the store") as refused:
         Store.open(path)
-    assert refused.value.hint == f"chmod 700 '{path.parent}'"
+    assert refused.value.hint.startswith(f"chmod 700 '{path.parent}'")
 
     path.parent.chmod(0o1777)
     Store.open(path).close()

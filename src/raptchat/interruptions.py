@@ -23,7 +23,9 @@ def signals_held_back() -> Iterator[None]:
             signal.signal(number, lambda number, _: came.append(number))
         yield
     finally:
-        for number, handler in handlers.items():
+        # SIGINT last: an impatient Ctrl-C in between must not leave the others without their handlers.
+        for number, handler in reversed(handlers.items()):
             signal.signal(number, handler)
-        for late in came:
-            signal.raise_signal(late)
+        if came:
+            # One of them rises; of several the one that means to end the program.
+            signal.raise_signal(next((late for late in came if late != signal.SIGINT), came[0]))

@@ -15,8 +15,8 @@ from raptchat.errors import RaptchatError, UsageError
 
 # Far more than any key or passphrase; a file of another kind named by mistake ends here.
 _MOST_BYTES = 4096
-# As long as a keyring has where there is no terminal.
-PIPE_SECONDS = 10.0
+# Behind a pipe there may be a person who types a PIN; a script must not hang for ever all the same.
+PIPE_SECONDS = 120.0
 
 
 def read_line(path: Path, what: str, *, refusal: type[RaptchatError] = UsageError) -> str:
@@ -75,8 +75,10 @@ def make(path: Path, line: str, what: str) -> None:
 
 def _read(descriptor: int) -> bytes:
     data, end = b"", time.monotonic() + PIPE_SECONDS
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
     while len(data) <= _MOST_BYTES:
-        if not select.select([descriptor], [], [], max(0.0, end - time.monotonic()))[0]:
+        if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
             raise TimeoutError(errno.ETIMEDOUT, f"nothing came for {PIPE_SECONDS:g} s")
         piece = os.read(descriptor, _MOST_BYTES)
         if not piece:

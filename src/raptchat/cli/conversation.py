@@ -174,12 +174,13 @@ class _LineEditing:
             readline.read_history_file(self._path)
 
     def __exit__(self, *_: object) -> None:
-        # What is gone went with its group, which another process removed meanwhile.
-        if self._path is None or not self._path.exists():
+        if self._path is None:
             return
         with suppress(ImportError, OSError):
             import readline
 
+            # What is gone went with its group, which another process removed meanwhile.
+            self._path.stat()
             readline.set_history_length(_LONGEST_HISTORY)
             readline.write_history_file(self._path)
             self._path.chmod(0o600)

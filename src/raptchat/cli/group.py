@@ -1,5 +1,6 @@
 """`raptchat group`: who pays, and the key it pays with."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -164,7 +165,8 @@ def remove(ctx: typer.Context, group: GroupArgument, yes: YesOption = False) -> 
     found = naming.find_group(run.factory.store, group)
     run.confirm(f"removing group `{found.name}` with its keys and sessions", yes=yes)
     CredentialService(run.factory).remove_group(found)
-    run.factory.settings.paths.history_file(found.id).unlink(missing_ok=True)
+    with suppress(OSError):
+        run.factory.settings.paths.history_file(found.id).unlink()
     _shown(run, found, f"removed group `{found.name}`")
 
 

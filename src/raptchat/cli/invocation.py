@@ -207,11 +207,23 @@ class Noun(HelpToTerminal, TyperGroup):
         self.params += [json_option(), store_option()]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102
-        bare = not any(word in {"--help", "-h", *self.commands} for word in args)
+        first = _first_word(args)
+        bare = first is None or (first.startswith("-") and first not in {"--help", "-h"})
         # While a word is being completed it is not there yet.
-        if bare and (not args or args[0].startswith("-")) and not ctx.resilient_parsing:
+        if bare and not ctx.resilient_parsing:
             args = [next(iter(self.commands)), *args]
         return super().parse_args(ctx, args)
+
+
+def _first_word(args: list[str]) -> str | None:
+    """What comes first behind the flags that stand with a noun."""
+    words = iter(args)
+    for word in words:
+        if word == "--store":
+            next(words, None)
+        elif word != "--json" and not word.startswith("--store="):
+            return word
+    return None
 
 
 def noun(text: str) -> typer.Typer:

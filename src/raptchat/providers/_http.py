@@ -73,7 +73,7 @@ FAILURES: dict[type[Exception], tuple[type[RaptchatError], str, Repeat]] = {
 
 
 class Connection:
-    """Keep-alive connections to the gateway at *base_url*, which `check_gateway_url` must have let through.
+    """Connections to the gateway at *base_url*, which `check_gateway_url` must have let through.
 
     *timeout* is the longest wait, in seconds, between two bytes of an answer. `UsageError` when the proxy or
     the certificates that the environment names cannot be used.
@@ -85,7 +85,6 @@ class Connection:
             logging.getLogger(name).setLevel(logging.WARNING)
         self._base_url = base_url
         self._place = f"`{origin(base_url)}`"
-        self._stream: httpcore.NetworkStream | None = None
         loopback = is_loopback(base_url)
         try:
             self._client = httpx.Client(
@@ -94,6 +93,8 @@ class Connection:
                 ),
                 verify=_tls_context() if base_url.startswith("https") else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
                 follow_redirects=False,
+                # Each request has a connection of its own: one that is late is hung up, and no other with it.
+                limits=httpx.Limits(max_keepalive_connections=0),
                 # With HTTP_PROXY set, a key for this very machine would go to the proxy in clear.
                 trust_env=not loopback,
             )
@@ -123,17 +124,18 @@ class Connection:
         # httpx bounds the time between two bytes only: a host could send a header byte by byte for ever.
         late = threading.Event()
         overdue: threading.Timer | None = None
-        # Without a connection of its own the request goes over the one that an earlier request opened.
-        stream = self._stream
+        stream: httpcore.NetworkStream | None = None
 
         def trace(event: str, info: Mapping[str, object]) -> None:
             nonlocal overdue, stream
             if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-                self._stream = stream = cast("httpcore.NetworkStream", info["return_value"])
+                stream = cast("httpcore.NetworkStream", info["return_value"])
             elif event.endswith("receive_response_headers.started"):
-                overdue = threading.Timer(seconds, _hang_up, [stream, late])
-                overdue.daemon = True
-                overdue.start()
+                timer = threading.Timer(seconds, _hang_up, [stream, late])
+                timer.daemon = True
+                with suppress(RuntimeError):  # no thread to be had: httpx's own time limits remain
+                    timer.start()
+                    overdue = timer
             elif ".receive_response_headers." in event and overdue is not None:
                 overdue.cancel()  # a proxy answers first, and the gateway has its own time
                 overdue.join()
@@ -148,7 +150,10 @@ class Connection:
                 raise
             silence = GatewayTimeoutError(f"{self._place} did not begin to answer for {seconds:g} s", hint=_SLOW)
             raise AttemptFailed(silence, Repeat.ONCE) from None
-        except RuntimeError:  # closed by another thread since it was handed out
+        except RuntimeError:
+            if not self._client.is_closed:
+                raise
+            # By another thread, since it was handed out.
             closed = GatewayError(f"the connection to {self._place} was closed")
             raise AttemptFailed(closed, Repeat.NEVER) from None
         except (ValueError, OverflowError):

@@ -163,8 +163,11 @@ def _check_file(path: Path) -> None:
         raise StoreError(f"the store `{path}` is not a file")
     if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise StoreError(f"others can write the store `{path}`", hint=f"chmod 600 '{path}'")
-    folder = path.parent.stat().st_mode
+    folder = path.resolve().parent.stat().st_mode
     if folder & stat.S_IWOTH and not folder & stat.S_ISVTX:
-        raise StoreError(f"anyone can write the folder of the store `{path}`", hint=f"chmod 700 '{path.parent}'")
+        raise StoreError(
+            f"anyone can write the folder of the store `{path}`",
+            hint=f"chmod 700 '{path.resolve().parent}', or name a folder in it: it is made for you alone",
+        )
     if status.st_uid not in {os.geteuid(), 0} and os.geteuid() != 0:
         raise StoreError(f"the store `{path}` belongs to another user")
