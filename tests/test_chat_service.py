@@ -1,5 +1,6 @@
 """One message and its reply: what is sent, what is kept, and what is booked, however it ends."""
 
+import hashlib
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ from raptchat.errors import (
     RaptchatError,
     RateLimitedError,
 )
-from raptchat.records import Chunk, Group, Message, Session
+from raptchat.records import Attachment, Chunk, Group, Message, Session
 
 BEGINNING = "The beginning of a reply"
 
@@ -892,3 +893,55 @@ def test_the_default_store_is_opened_when_nobody_brings_one(desk: Desk) -> None:
 
     assert isinstance(done, DoneChunk)
     assert len(desk.usage()) == 1
+
+
+def test_what_the_model_thought_is_stored_with_its_reply(desk: Desk) -> None:
+    desk.send("2 + 2", model="demo/reasoning")
+
+    [(reasoning,)] = rows(desk.home, "SELECT reasoning FROM messages WHERE role = 'assistant'")
+    assert reasoning == "Two and two."
+
+
+def test_a_question_asked_again_takes_the_place_of_the_old_one_and_its_answer(desk: Desk) -> None:
+    desk.send("one")
+    desk.send("two", model="demo/length")
+
+    desk.send("two", instead_of=3)
+
+    assert desk.sent() == [("user", "one"), ("assistant", "one"), ("user", "two")]
+    found = rows(desk.home, "SELECT seq, content FROM messages ORDER BY seq")
+    assert found == [(1, "one"), (2, "one"), (3, "two"), (4, "two")]
+    assert rows(desk.home, "SELECT count(*) FROM ai_usage") == [(3,)]
+
+
+def test_the_old_answer_stays_when_asking_again_fails(desk: Desk) -> None:
+    desk.send("one")
+
+    _, _, error = desk.send("one", instead_of=1, model="demo/cut")
+
+    assert isinstance(error, IncompleteReplyError)
+    assert desk.messages() == [
+        ("user", "one", "complete"),
+        ("assistant", "one", "complete"),
+        ("user", "one", "complete"),
+        ("assistant", "The beginning of a reply", "incomplete"),
+    ]
+
+
+def test_attachments_are_stored_with_their_question_once_and_sent_again_with_the_next(desk: Desk) -> None:
+    content = b"\x89PNG picture"
+    picture = Attachment("a.png", "image/png", hashlib.sha256(content).hexdigest(), len(content), content)
+
+    desk.send("look", attachments=[picture, replace(picture, name="b.png")])
+    desk.send("again")
+
+    found = rows(desk.home, "SELECT seq, name FROM message_attachments JOIN messages ON id = message_id")
+    assert found == [(1, "a.png"), (1, "b.png")]
+    assert rows(desk.home, "SELECT content FROM attachments") == [(content,)]
+    session = desk.session.id
+    context = desk.service.context(desk.group, desk.factory.store.sessions.get(session))
+    assert [one.attachments for one in context[:2]] == [(picture, replace(picture, name="b.png")), ()]
+
+    desk.factory.store.sessions.remove(session)
+
+    assert rows(desk.home, "SELECT * FROM attachments") == []

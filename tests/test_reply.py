@@ -20,10 +20,11 @@ from mocked_gateway import (  # noqa: F401 - pytest finds fixtures by import
     wire_fixture,
 )
 
+from raptchat.errors import IncompleteReplyError
 from raptchat.providers.openrouter import OpenRouterClient
 from raptchat.providers.refusals import Cleaner
 from raptchat.providers.reply import Reply, Text, read_usage
-from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
+from raptchat.records import Chunk, Citation, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
 from raptchat.secret import Secret
 
 
@@ -53,7 +54,14 @@ def test_a_reply_comes_as_its_text_and_one_done(wire: respx.Route, client: OpenR
         ReasoningChunk("hm"),
         ContentChunk("he"),
         ContentChunk("llo"),
-        DoneChunk("hello", Usage(10, 2, 12, 8, 1, Decimal("0.00014")), "a/served", "stop", "gen-header"),
+        DoneChunk(
+            "hello",
+            Usage(10, 2, 12, 8, 1, Decimal("0.00014")),
+            "a/served",
+            "stop",
+            "gen-header",
+            reasoning="hm",
+        ),
     ]
     assert str(chunks[-1].usage.cost) == "0.00014"  # type: ignore[union-attr]
 
@@ -191,7 +199,7 @@ def test_a_completion_in_one_piece_becomes_chunks(wire: respx.Route, client: Ope
     assert list(client.stream_chat(HELLO)) == [
         ReasoningChunk("hm"),
         ContentChunk("hi"),
-        DoneChunk("hi", Usage(input_tokens=3, cost=Decimal(1)), "a/served", "stop", "gen-1"),
+        DoneChunk("hi", Usage(input_tokens=3, cost=Decimal(1)), "a/served", "stop", "gen-1", reasoning="hm"),
     ]
 
 
@@ -310,3 +318,70 @@ def test_no_chunk_of_any_shape_is_a_crash(chunks: list[dict[str, Any]]) -> None:
     texts = [chunk.text for chunk in [*yielded, *reply.close()] if isinstance(chunk, ContentChunk)]
     assert "".join(texts) == reply.done().content
     assert done.usage.cost is None or done.usage.cost >= 0
+
+
+def test_reasoning_that_stands_only_in_its_details_is_told_once_and_kept_for_the_next_request(
+    wire: respx.Route, client: OpenRouterClient
+) -> None:
+    def thought(text: str) -> dict[str, object]:
+        return {"type": "reasoning.text", "text": text, "index": 0}
+
+    wire.return_value = stream(
+        delta(reasoning_details=[thought("a")]),
+        delta(reasoning="b", reasoning_details=[thought("b")]),
+        delta("stop", content="hi"),
+        "[DONE]",
+    )
+
+    *chunks, done = client.stream_chat(HELLO)
+
+    assert chunks == [ReasoningChunk("a"), ReasoningChunk("b"), ContentChunk("hi")]
+    assert isinstance(done, DoneChunk)
+    assert done.reasoning == "ab"
+    assert json.loads(done.reasoning_details or "") == [thought("ab")]
+
+
+def test_the_details_of_a_reply_that_was_cut_short_are_not_kept(
+    wire: respx.Route, client: OpenRouterClient
+) -> None:
+    details = [{"type": "reasoning.text", "text": "a", "index": 0}]
+    wire.return_value = stream(delta(reasoning_details=details), delta(content="h"))
+
+    with pytest.raises(IncompleteReplyError) as raised:
+        list(client.stream_chat(HELLO))
+
+    assert isinstance(raised.value.partial, DoneChunk)
+    assert (raised.value.partial.reasoning, raised.value.partial.reasoning_details) == ("a", None)
+
+
+def test_the_pages_a_reply_rests_on_are_named_once_each(wire: respx.Route, client: OpenRouterClient) -> None:
+    def cited(url: object, title: object = "A page") -> dict[str, object]:
+        return {"type": "url_citation", "url_citation": {"url": url, "title": title}}
+
+    wire.return_value = stream(
+        delta(content="hi", annotations=[cited("https://a.example/1"), cited("https://a.example/1", "Again")]),
+        delta(
+            "stop", annotations=[cited("https://b.example/\x1b[2J", None), cited("javascript:alert(1)"), cited(7)]
+        ),
+        delta(annotations="none"),
+        delta(annotations=[None, {"type": "file"}]),
+        "[DONE]",
+    )
+
+    *_, done = client.stream_chat(HELLO)
+
+    assert isinstance(done, DoneChunk)
+    assert done.citations == (
+        Citation("https://a.example/1", "A page"),
+        Citation("https://b.example/\u241b[2J"),
+    )
+
+
+def test_what_is_waited_for_is_told_until_the_reply_begins(wire: respx.Route, client: OpenRouterClient) -> None:
+    body = b": PROCESSING\n\ndata: " + json.dumps(delta("stop", content="hi")).encode() + b"\n\n: STILL\n\n"
+    wire.return_value = httpx.Response(200, headers={"content-type": "text/event-stream"}, content=body)
+    told: list[str] = []
+
+    list(client.stream_chat(HELLO, progress=told.append))
+
+    assert told == ["connecting", "waiting", "processing"]

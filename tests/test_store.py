@@ -463,7 +463,7 @@ def test_events_only_grow(path: Path) -> None:
 COLUMNS = {
     "ai_credentials": "id group_id provider encrypted_key nonce key_id key_hint key_fingerprint label base_url"
     " endpoint is_active created_at updated_at last_used_at created_by",
-    "messages": "id session_id seq role content state model created_at",
+    "messages": "id session_id seq role content state model created_at reasoning reasoning_details",
 }
 
 

@@ -1,6 +1,7 @@
 """`ChatService`: sessions, and what goes with a message of theirs."""
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import replace
 
 from raptchat.errors import (
     SessionNotFoundError,
@@ -9,9 +10,11 @@ from raptchat.errors import (
 from raptchat.factory import Factory
 from raptchat.outside import safe_line
 from raptchat.records import (
+    Attachment,
     Chunk,
     Group,
     Message,
+    Progress,
     Session,
 )
 from raptchat.turn import Turn
@@ -44,12 +47,19 @@ class ChatService:
         model: str | None = None,
         options: Mapping[str, object] | None = None,
         timeout: float | None = None,
+        attachments: Sequence[Attachment] = (),
+        progress: Callable[[Progress], None] | None = None,
+        instead_of: int | None = None,
     ) -> Generator[Chunk]:
         """Yield the reply as it arrives, and one `DoneChunk` last, when everything is stored.
 
-        The user's message is stored before the request is sent. However the reply ends, what had arrived is
-        kept: `incomplete` when it was cut short, by whomever. Raises `AiNotConfiguredError` when the session's
-        group has no key, `IncompleteReplyError` for an empty or cut reply, and the other `GatewayError`s.
+        The user's message is stored before the request is sent, with its *attachments*, which have their
+        content. *progress* is told what is waited for until the reply begins. With *instead_of*, the `seq` of a
+        message, the context ends before that one, and a whole reply takes the place of all from there on.
+
+        However the reply ends, what had arrived is kept: `incomplete` when it was cut short, by whomever. Raises
+        `AiNotConfiguredError` when the session's group has no key, `IncompleteReplyError` for an empty or cut
+        reply, and the other `GatewayError`s.
         """
         check_prompt(user_message)
         store = self._factory.store
@@ -66,13 +76,16 @@ class ChatService:
             model=self.model_for(group, session, model),
             options=self.options_for(session, options),
             timeout=timeout,
+            progress=progress,
         )
-        context = self.context(group, session)
+        context = self.context(group, session, before=instead_of)
         with store.write():
             if session.title is None:
                 store.sessions.set(session.id, title=_title(user_message))
             asked = store.sessions.add_message(session.id, "user", user_message)
-        yield from turn.converse([*context, Message("user", user_message)], asked)
+            store.attachments.add(session.id, asked, attachments)
+        message = Message("user", user_message, attachments=tuple(attachments))
+        yield from turn.converse([*context, message], asked, instead_of=instead_of)
 
     def send_private(
         self,
@@ -83,6 +96,7 @@ class ChatService:
         model: str | None = None,
         options: Mapping[str, object] | None = None,
         timeout: float | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> Generator[Chunk]:
         """As `send_message`, for *messages* that belong to no session: only the usage is stored."""
         check_prompt(messages[-1].content if messages else "")
@@ -94,15 +108,23 @@ class ChatService:
             model=self.model_for(group, None, model),
             options=self.options_for(None, options),
             timeout=timeout,
+            progress=progress,
         )
         yield from turn.converse([*self.context(group, None, system=system), *messages], None)
 
-    def context(self, group: Group, session: Session | None, *, system: str | None = None) -> list[Message]:
-        """What goes before a new message: the system prompt, and the session's last messages."""
+    def context(
+        self, group: Group, session: Session | None, *, system: str | None = None, before: int | None = None
+    ) -> list[Message]:
+        """What goes before a new message: the system prompt, and the session's last messages, up to *before*."""
         system = system or (session.system_prompt if session else None) or group.system_prompt
-        limit = self._factory.settings.history_messages
-        earlier = self._factory.store.sessions.history(session.id, limit) if session else []
+        earlier = self._earlier(session, before) if session else []
         return [*([Message("system", system)] if system else []), *earlier]
+
+    def _earlier(self, session: Session, before: int | None) -> list[Message]:
+        store, limit = self._factory.store, self._factory.settings.history_messages
+        messages = store.sessions.history(session.id, limit, before=before)
+        attachments = store.attachments.of_session(session.id, with_content=True)
+        return [replace(one, attachments=attachments.get(one.seq, ())) for one in messages]
 
     def model_for(self, group: Group, session: Session | None, wanted: str | None = None) -> str:
         """The model of a request: what is *wanted*, the session's, the group's, or the default."""

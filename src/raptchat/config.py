@@ -34,6 +34,15 @@ def _whole_number(low: int, high: int) -> Callable[[str], int]:
     return parse
 
 
+def _one_of(*words: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in words:
+            raise ValueError(f"must be {' or '.join(words)}")
+        return text.lower()
+
+    return parse
+
+
 def _model(text: str) -> str:
     if not text or len(text) > 200 or any(c.isspace() or not c.isprintable() for c in text):
         raise ValueError("must be a model's name, without white space")
@@ -64,6 +73,8 @@ SETTINGS = [
     Setting("AI_REQUEST_TIMEOUT_MS", "120000", _whole_number(1, 86_400_000)),
     Setting("AI_MAX_RETRIES", str(DEFAULT_MAX_RETRIES), _whole_number(0, 5)),
     Setting("history_messages", "20", _whole_number(0, 10_000), in_environment=False),
+    Setting("editing_mode", "emacs", _one_of("emacs", "vi"), in_environment=False),
+    Setting("max_attachment_mb", "20", _whole_number(1, 1000), in_environment=False),
 ]
 
 
@@ -92,13 +103,14 @@ class Paths:
     store: Path
     config_file: Path
     state_folder: Path
+    cache_folder: Path
 
     @classmethod
     def find(cls, environ: Mapping[str, str] = os.environ, *, store: Path | None = None) -> "Paths":
         """All in `RAPTCHAT_HOME`, or where the platform keeps such files; *store* wins over both."""
         if home := environ.get("RAPTCHAT_HOME"):
             folder = Path(home).absolute()
-            data = config = state = folder
+            data = config = state = cache = folder
         else:
             from platformdirs import PlatformDirs
 
@@ -106,11 +118,16 @@ class Paths:
             data = folders.user_data_path
             config = folders.user_config_path
             state = folders.user_state_path
-        return cls((store or data / "raptchat.db").absolute(), config / "config.toml", state)
+            cache = folders.user_cache_path
+        return cls((store or data / "raptchat.db").absolute(), config / "config.toml", state, cache)
 
     def history_file(self, group_id: str) -> Path:
         """Where the lines are remembered that were typed in a group's conversations."""
         return self.state_folder / "history" / group_id
+
+    def models_file(self, group_id: str) -> Path:
+        """Where the list of the models is remembered that a group can use."""
+        return self.cache_folder / "models" / f"{group_id}.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +183,16 @@ class Settings:
     def max_retries(self) -> int:
         """How often a request is sent again before any content came."""
         return self._number("AI_MAX_RETRIES")
+
+    @property
+    def editing_mode(self) -> str:
+        """Whose keys edit a line of a conversation: `emacs` or `vi`."""
+        return str(self.values["editing_mode"].parsed)
+
+    @property
+    def max_attachment_bytes(self) -> int:
+        """How large a file may be that goes with a message."""
+        return self._number("max_attachment_mb") * 1024 * 1024
 
     @property
     def history_messages(self) -> int:

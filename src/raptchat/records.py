@@ -10,6 +10,9 @@ from typing import Literal
 
 Role = Literal["system", "user", "assistant"]
 State = Literal["complete", "incomplete", "failed"]
+AttachmentKind = Literal["image", "pdf", "audio", "text"]
+# What a request waits for until the reply begins: the connection, the gateway, the model's host (keep-alives come).
+Progress = Literal["connecting", "waiting", "processing"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +69,34 @@ class Session:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file that goes with a message: *media_type* is that of its content, *hash* its SHA-256 in hexadecimal.
+
+    *size* is in bytes; *content* is `None` where the file is only listed, not sent.
+    """
+
+    name: str
+    media_type: str
+    hash: str
+    size: int
+    content: bytes | None = field(default=None, repr=False)
+
+    @property
+    def kind(self) -> AttachmentKind:
+        """What a model takes it for."""
+        if self.media_type == "application/pdf":
+            return "pdf"
+        family = self.media_type.partition("/")[0]
+        return "image" if family == "image" else "audio" if family == "audio" else "text"
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of a session, numbered by *seq* from 1."""
+    """One turn of a session, numbered by *seq* from 1.
+
+    *reasoning* is what the model thought before it answered; *reasoning_details* is the same as the gateway's
+    blocks, in JSON, to be sent back unchanged.
+    """
 
     role: Role
     content: str
@@ -75,6 +104,17 @@ class Message:
     state: State = "complete"
     model: str | None = None
     created_at: str = ""
+    reasoning: str | None = None
+    reasoning_details: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """A page that a reply rests on."""
+
+    url: str
+    title: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +225,7 @@ class ReasoningChunk:
 
 @dataclass(frozen=True, slots=True)
 class DoneChunk:
-    """The end of a reply: all of its text, and what it took."""
+    """The end of a reply: all of its text, what it took, and what came with it."""
 
     content: str
     usage: Usage
@@ -193,6 +233,9 @@ class DoneChunk:
     finish_reason: str | None
     generation_id: str | None = None
     credential_id: str | None = None
+    reasoning: str = ""
+    reasoning_details: str | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 Chunk = RetryChunk | ContentChunk | ReasoningChunk | DoneChunk

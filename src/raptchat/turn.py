@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from raptchat.clients import get_ai_client
 from raptchat.credentials import CredentialService
@@ -29,6 +30,8 @@ from raptchat.records import (
     DoneChunk,
     Group,
     Message,
+    Progress,
+    ReasoningChunk,
     Session,
     Start,
     State,
@@ -44,6 +47,8 @@ class _Reply:
     """What has arrived so far; `DoneChunk`s and cut replies say the rest."""
 
     pieces: list[str] = field(default_factory=list)
+    thoughts: list[str] = field(default_factory=list)
+    reasoning_details: str | None = None
     started: bool = False
     model: str | None = None
     generation_id: str | None = None
@@ -58,14 +63,29 @@ class _Reply:
         match chunk:
             case ContentChunk(text):
                 self.pieces.append(text)
+            case ReasoningChunk(text):
+                self.thoughts.append(text)
             case DoneChunk():
                 self.started = True
                 self.model, self.generation_id = chunk.model, chunk.generation_id or self.generation_id
                 self.usage, self.finish_reason = chunk.usage, chunk.finish_reason
+                self.reasoning_details = chunk.reasoning_details
 
     @property
     def text(self) -> str:
         return "".join(self.pieces)
+
+    @property
+    def reasoning(self) -> str | None:
+        return "".join(self.thoughts) or None
+
+
+class _Stored(TypedDict):
+    content: str
+    state: State
+    model: str | None
+    reasoning: str | None
+    reasoning_details: str | None
 
 
 class Turn:
@@ -80,7 +100,9 @@ class Turn:
         model: str,
         options: Mapping[str, object],
         timeout: float | None,
+        progress: Callable[[Progress], None] | None,
     ) -> None:
+        self._progress = progress
         self._store = factory.store
         self._caller = factory.caller
         self._credentials = CredentialService(factory)
@@ -98,13 +120,22 @@ class Turn:
         self._saved = 0
         self._kept = False
 
-    def converse(self, messages: list[Message], asked: int | None) -> Generator[Chunk]:
-        """Send *messages* and yield the reply; *asked* is the `seq` of the question, where it is stored."""
+    def converse(
+        self, messages: list[Message], asked: int | None, *, instead_of: int | None = None
+    ) -> Generator[Chunk]:
+        """Send *messages* and yield the reply; *asked* is the `seq` of the question, where it is stored.
+
+        A whole reply takes, with its question, the place of the messages from the one with `seq` *instead_of* on.
+        """
         reply, done = self._reply, None
         try:
             with self._client, _Autosave(self._save) as autosave:
                 stream = self._client.stream_chat(
-                    messages, model=self._model, options=self._options, started=reply.start
+                    messages,
+                    model=self._model,
+                    options=self._options,
+                    started=reply.start,
+                    progress=self._progress,
                 )
                 with closing(stream):
                     for chunk in stream:
@@ -118,13 +149,13 @@ class Turn:
                             autosave.start()
                         yield chunk
             assert done is not None  # a client that does not raise says so last
-            self._keep_whole(done)
+            self._keep_whole(done, asked, instead_of)
         except BaseException as error:
             if isinstance(error, StoreError):
                 raise
             with signals_held_back():
                 if done is not None and done.content:
-                    self._keep_whole(done)  # a signal came while the store was waited for
+                    self._keep_whole(done, asked, instead_of)  # a signal came while the store was waited for
                 else:
                     self._end_early(error, asked)
             if isinstance(error, AuthenticationFailedError):
@@ -132,7 +163,7 @@ class Turn:
             raise
         yield done
 
-    def _keep_whole(self, done: DoneChunk) -> None:
+    def _keep_whole(self, done: DoneChunk, asked: int | None, instead_of: int | None) -> None:
         if not done.content:
             reason = f" (finish reason `{safe_line(done.finish_reason)}`)" if done.finish_reason else ""
             raise IncompleteReplyError(
@@ -142,7 +173,8 @@ class Turn:
             return  # the signal was let through when all was done
         with signals_held_back():
             with self._store.write():
-                self._keep("complete")
+                if self._keep("complete") and self._session and asked and instead_of:
+                    self._store.sessions.move_messages(self._session.id, from_seq=asked, to_seq=instead_of)
                 self._book()
                 with suppress(CredentialNotFoundError):  # deleted while the reply that it paid came in
                     self._credentials.update_last_used(self._credential_id)
@@ -186,10 +218,16 @@ class Turn:
         if self._session is None or self._store.sessions.get(self._session.id) is None:
             return None  # private, or removed while the reply came in: only its bill stays
         session_id, sessions, reply = self._session.id, self._store.sessions, self._reply
-        model = reply.model or self._model
+        message = _Stored(
+            content=reply.text,
+            state=state,
+            model=reply.model or self._model,
+            reasoning=reply.reasoning,
+            reasoning_details=reply.reasoning_details,
+        )
         if self._answer is None:
-            return sessions.add_message(session_id, "assistant", reply.text, state=state, model=model)
-        sessions.update_message(session_id, self._answer, content=reply.text, state=state, model=model)
+            return sessions.add_message(session_id, "assistant", **message)
+        sessions.update_message(session_id, self._answer, **message)
         return self._answer
 
     def _book(self) -> None:

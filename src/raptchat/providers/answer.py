@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -53,12 +53,14 @@ class DataEvents:
     """The events of a stream that carry data, up to `[DONE]`.
 
     That something comes shows that the connection lives, not that anybody works on the reply: iterating raises
-    `GatewayTimeoutError` when *seconds* go by without `came_on`. *finished* is whether `[DONE]` came.
+    `GatewayTimeoutError` when *seconds* go by without `came_on`. *finished* is whether `[DONE]` came; *alive* is
+    called for each comment, the gateway's sign of life.
     """
 
-    def __init__(self, response: Response, *, seconds: float) -> None:
+    def __init__(self, response: Response, *, seconds: float, alive: Callable[[], None]) -> None:
         self._response = response
         self._seconds = seconds
+        self._alive = alive
         self._end = 0.0
         self._sample = b""
         self._data_seen = self._comment_seen = False
@@ -92,6 +94,7 @@ class DataEvents:
         for event in events:
             if isinstance(event, sse.Comment):
                 self._comment_seen = True
+                self._alive()
             elif event.data.strip() == "[DONE]":
                 self.finished = True
                 return

@@ -9,6 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from raptchat import __version__
 from raptchat.api_key import check_api_key
@@ -24,11 +25,16 @@ from raptchat.providers import answer, refusals, request
 from raptchat.providers._http import Connection, Response, first_bytes
 from raptchat.providers.reply import Reply
 from raptchat.providers.retries import AttemptFailed, Repeat, Retries
-from raptchat.records import Chunk, DoneChunk, Message, RetryChunk, Start
+from raptchat.records import Chunk, DoneChunk, Message, Progress, RetryChunk, Start
 from raptchat.secret import Secret
 
 # Of the timeout: a host that only keeps the connection alive is waited for this much longer.
 _PATIENCE = 2.5
+
+
+class _Listener(NamedTuple):
+    started: Callable[[Start], None]
+    progress: Callable[[Progress], None]
 
 
 class OpenRouterClient:
@@ -106,12 +112,14 @@ class OpenRouterClient:
         model: str | None = None,
         options: Mapping[str, object] | None = None,
         started: Callable[[Start], None] | None = None,
+        progress: Callable[[Progress], None] | None = None,
     ) -> Generator[Chunk]:
         """Yield the reply to *messages* as it arrives, and one `DoneChunk` last.
 
         *options* are further fields of the request (`temperature`, `max_tokens` ...). A `RetryChunk` comes
         before each wait for another attempt. *started* is told once the gateway begins to answer: from then on
-        the request may cost something, also when it is cancelled, by closing the generator.
+        the request may cost something, also when it is cancelled, by closing the generator. *progress* is told
+        what is waited for, until the reply begins.
 
         Raises `UsageError` for a request that cannot be sent, the `GatewayError` that fits, or
         `InsufficientCreditError`; `IncompleteReplyError` with all that is known in `partial` once a part of the
@@ -119,13 +127,14 @@ class OpenRouterClient:
         """
         model = model or self.default_model
         body = request.body(messages, model, options or {})
-        return self._until_answered(body, model, started or (lambda _: None))
+        listener = _Listener(started or (lambda _: None), progress or (lambda _: None))
+        return self._until_answered(body, model, listener)
 
-    def _until_answered(self, body: bytes, model: str, started: Callable[[Start], None]) -> Generator[Chunk]:
+    def _until_answered(self, body: bytes, model: str, listener: _Listener) -> Generator[Chunk]:
         retries = Retries(self.max_retries)
         while True:
             try:
-                yield from self._attempt(body, model, started)
+                yield from self._attempt(body, model, listener)
             except AttemptFailed as failure:
                 wait = retries.wait_after(failure)
                 if wait is None:
@@ -136,13 +145,15 @@ class OpenRouterClient:
             yield RetryChunk(reason, wait)
             time.sleep(wait)
 
-    def _attempt(self, body: bytes, model: str, started: Callable[[Start], None]) -> Iterator[Chunk]:
+    def _attempt(self, body: bytes, model: str, listener: _Listener) -> Iterator[Chunk]:
+        listener.progress("connecting")
         reply = Reply(model=model, clean=self._clean, credential_id=self.credential_id)
         try:
             with self._connect().post(
                 "/chat/completions", headers=self._headers(), body=body, seconds=self.timeout * _PATIENCE
             ) as response:
-                yield from self._read(response, reply, started)
+                listener.progress("waiting")
+                yield from self._read(response, reply, listener)
         except (AttemptFailed, GatewayError) as failure:
             yield from reply.close()
             if not reply.complete:
@@ -170,7 +181,7 @@ class OpenRouterClient:
             "User-Agent": f"raptchat/{__version__}",
         }
 
-    def _read(self, response: Response, reply: Reply, started: Callable[[Start], None]) -> Iterator[Chunk]:
+    def _read(self, response: Response, reply: Reply, listener: _Listener) -> Iterator[Chunk]:
         encoded = response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
         if not 200 <= response.status_code < 300:
             body = b"" if encoded else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=self.timeout)
@@ -182,29 +193,31 @@ class OpenRouterClient:
         reply.name_generation(response.headers.get("x-generation-id"))
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":
-            yield from self._read_completion(response, reply, started)
+            yield from self._read_completion(response, reply, listener)
         elif kind == "text/html":
             raise InvalidResponseError(
                 "the gateway sent a web page instead of a reply",
                 hint="check `AI_GATEWAY_URL`, and the network for a sign-in page",
             )
         else:
-            yield from self._read_events(response, reply, started)
+            yield from self._read_events(response, reply, listener)
 
-    def _read_completion(
-        self, response: Response, reply: Reply, started: Callable[[Start], None]
-    ) -> Iterator[Chunk]:
+    def _read_completion(self, response: Response, reply: Reply, listener: _Listener) -> Iterator[Chunk]:
         body = answer.read_whole(response, seconds=self.timeout * _PATIENCE)
         data = answer.parse(body.decode("utf-8", "replace"))
         if data is None or not (data.get("choices") or data.get("error")):
             raise self._unintelligible(body)
         if not data.get("error"):
-            started(reply.start(data))
+            listener.started(reply.start(data))
         yield from reply.add(data)
         self._check(reply)
 
-    def _read_events(self, response: Response, reply: Reply, started: Callable[[Start], None]) -> Iterator[Chunk]:
-        events = answer.DataEvents(response, seconds=self.timeout * _PATIENCE)
+    def _read_events(self, response: Response, reply: Reply, listener: _Listener) -> Iterator[Chunk]:
+        def alive() -> None:
+            if not reply.begun:
+                listener.progress("processing")
+
+        events = answer.DataEvents(response, seconds=self.timeout * _PATIENCE, alive=alive)
         begun = False
         for event in events:
             data = answer.parse(event.data)
@@ -213,7 +226,7 @@ class OpenRouterClient:
             if event.type == "error" and not data.get("error"):
                 data = {"error": data}
             if not (begun or data.get("error")):
-                started(reply.start(data))
+                listener.started(reply.start(data))
                 begun = True
             for chunk in reply.add(data):
                 yield chunk

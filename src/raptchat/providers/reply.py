@@ -9,14 +9,17 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from raptchat.providers.reasoning import ReasoningDetails
 from raptchat.providers.refusals import Cleaner
-from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
+from raptchat.records import Chunk, Citation, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
 
 # More than any model can count, and well within 64 bits.
 _MOST_TOKENS = 10**12
 _MOST_DOLLARS = 10**6
 _DECIMAL_PLACES = 18
 _MAX_NAME = 200
+_MAX_URL = 2000
+_MOST_CITATIONS = 100
 
 
 class Text:
@@ -76,6 +79,8 @@ class Reply:
         self._clean = clean
         self._content = Text()
         self._reasoning = Text()
+        self._details = ReasoningDetails()
+        self._citations: dict[str, Citation] = {}
         self._refused = False
         self._usage = Usage()
         self._finish_reason: str | None = None
@@ -131,11 +136,15 @@ class Reply:
             self._finish_reason,
             self._generation_id,
             self._credential_id,
+            self._reasoning.whole(),
+            self._details.as_json(),
+            tuple(self._citations.values()),
         )
 
     def cut_short(self) -> DoneChunk:
         """The reply as far as it came: what ended it was not the model."""
-        return replace(self.done(), finish_reason=None)
+        # A block without its end, which a signature may be, is refused when it is sent back.
+        return replace(self.done(), finish_reason=None, reasoning_details=None)
 
     def _take_names(self, data: Mapping[str, Any]) -> None:
         model = data.get("model")
@@ -147,7 +156,10 @@ class Reply:
     def _add_choice(self, choice: Mapping[str, Any]) -> Iterator[Chunk]:
         delta = choice.get("delta") or choice.get("message")
         if isinstance(delta, dict):
-            thought = delta.get("reasoning") or delta.get("reasoning_content")
+            # Usually both say the same.
+            details = self._details.add(delta.get("reasoning_details"))
+            thought = delta.get("reasoning") or delta.get("reasoning_content") or details
+            self._cite(delta.get("annotations"))
             if thought and (text := self._reasoning.add(_text(thought))):
                 yield ReasoningChunk(text)
             content = delta.get("content")
@@ -161,6 +173,13 @@ class Reply:
             self._finish_reason = self._name(choice["finish_reason"])
         if choice.get("error") or self._finish_reason == "error":
             self.error = {"error": choice.get("error") or {"message": "the model's host failed"}}
+
+    def _cite(self, annotations: object) -> None:
+        for annotation in annotations if isinstance(annotations, list) else ():
+            cited = _inside(annotation, "url_citation") if isinstance(annotation, dict) else {}
+            url = self._clean(cited.get("url"), _MAX_URL)
+            if url.startswith(("https://", "http://")) and len(self._citations) < _MOST_CITATIONS:
+                self._citations.setdefault(url, Citation(url, self._name(cited.get("title"))))
 
     def _name(self, value: object) -> str | None:
         return self._clean(value, _MAX_NAME) or None

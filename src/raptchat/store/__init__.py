@@ -4,11 +4,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from raptchat.errors import StoreError
+from raptchat.store.attachments import Attachments
 from raptchat.store.connection import Connection
 from raptchat.store.credentials import Credentials
 from raptchat.store.groups import Groups
 from raptchat.store.ledger import Ledger
 from raptchat.store.migrations import migrate
+from raptchat.store.search import SearchIndex
 from raptchat.store.sessions import Sessions
 from raptchat.store.vault import VaultRows
 
@@ -18,9 +20,11 @@ class Store:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self.groups = Groups(connection)
+        index = SearchIndex(connection)
+        self.groups = Groups(connection, index)
         self.credentials = Credentials(connection)
-        self.sessions = Sessions(connection)
+        self.sessions = Sessions(connection, index)
+        self.attachments = Attachments(connection)
         self.ledger = Ledger(connection)
         self.vault = VaultRows(connection)
 

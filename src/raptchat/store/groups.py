@@ -11,6 +11,7 @@ from raptchat.outside import is_utf8, safe_line
 from raptchat.records import Group
 from raptchat.store.connection import Connection
 from raptchat.store.rows import record
+from raptchat.store.search import SearchIndex
 
 COLUMNS = "id, name, description, model, system_prompt, provider, created_at, updated_at"
 
@@ -23,8 +24,9 @@ def name_key(name: str) -> str:
 class Groups:
     """Who pays."""
 
-    def __init__(self, db: Connection) -> None:
+    def __init__(self, db: Connection, index: SearchIndex) -> None:
         self._db = db
+        self._index = index
 
     def add(
         self,
@@ -86,6 +88,7 @@ class Groups:
 
         A folder that was tied to it stays tied, to nobody: another group must not pay there unasked.
         """
+        self._index.forget("session_id IN (SELECT id FROM sessions WHERE group_id = ?)", (group_id,))
         self._db.execute("DELETE FROM groups WHERE id = ?", (group_id,))
 
     def bind(self, folder: Path, group_id: str) -> None:

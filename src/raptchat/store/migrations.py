@@ -156,7 +156,40 @@ def create_first_tables(db: "Database") -> None:
         ) STRICT""")
 
 
-STEPS: list[Step] = [create_first_tables]
+def add_what_goes_with_messages(db: "Database") -> None:
+    """Reasoning and attachments of messages, and the index that finds their words."""
+    db.execute("ALTER TABLE messages ADD COLUMN reasoning TEXT")
+    db.execute("ALTER TABLE messages ADD COLUMN reasoning_details TEXT")
+    db.execute("""
+        CREATE TABLE attachments (
+            hash TEXT PRIMARY KEY, -- SHA-256 of the content, which is kept once
+            size INTEGER NOT NULL,
+            content BLOB NOT NULL
+        ) STRICT""")
+    db.execute("""
+        CREATE TABLE message_attachments (
+            message_id INTEGER NOT NULL REFERENCES messages(id) ON DELETE CASCADE,
+            position INTEGER NOT NULL,
+            hash TEXT NOT NULL REFERENCES attachments(hash),
+            name TEXT NOT NULL,
+            media_type TEXT NOT NULL,
+            PRIMARY KEY (message_id, position)
+        ) STRICT""")
+    db.execute("CREATE INDEX message_attachments_by_hash ON message_attachments (hash)")
+    db.execute("""
+        CREATE TRIGGER attachments_go_with_their_last_message AFTER DELETE ON message_attachments
+        WHEN NOT EXISTS (SELECT 1 FROM message_attachments WHERE hash = old.hash)
+        BEGIN DELETE FROM attachments WHERE hash = old.hash; END""")
+    # The index keeps no text of its own (FTS5, "External Content Tables"). No trigger can keep it true: with
+    # `trusted_schema` off none may write to a virtual table. So `store/search.py` does.
+    db.execute("""
+        CREATE VIRTUAL TABLE messages_fts USING fts5 (
+            content, content = 'messages', content_rowid = 'id', tokenize = 'unicode61 remove_diacritics 2'
+        )""")
+    db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('rebuild')")
+
+
+STEPS: list[Step] = [create_first_tables, add_what_goes_with_messages]
 
 
 def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
