@@ -13,7 +13,7 @@ import pytest
 from conftest import Run, rows
 
 from raptchat.demo import DEMO_KEY, DemoGateway
-from raptchat.demo.answers import Answer
+from raptchat.demo import Answer
 
 KEY = "sk-or-v1-0123456789abcdef0123456789abcdef"
 # Not of the form that the mask knows: nothing but never repeating it keeps it out.

@@ -8,7 +8,7 @@ import pytest
 from conftest import Run, rows
 
 from raptchat.demo import DEMO_KEY, DemoGateway
-from raptchat.demo.answers import Answer
+from raptchat.demo import Answer
 
 HISTORY_KEY = "sk-or-v1-demo-key-of-history"
 

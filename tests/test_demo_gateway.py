@@ -366,3 +366,87 @@ def test_the_port_can_be_chosen() -> None:
         port = free.getsockname()[1]
     with DemoGateway(port) as gateway:
         assert gateway.url == f"http://127.0.0.1:{port}/api/v1"
+
+
+def test_the_models_are_listed_for_a_key_and_in_public(gateway: DemoGateway) -> None:
+    status, _, text = post(gateway, b"", method="GET", path="/api/v1/models/user")
+    listed = {model["id"]: model for model in json.loads(text)["data"]}
+
+    assert status == 200
+    assert listed["demo/reply"]["pricing"]["prompt"] == "0.000001000"
+    assert listed["demo/router"]["pricing"]["prompt"] == "-1"
+    assert "image" in listed["demo/seen"]["architecture"]["input_modalities"]
+    assert post(gateway, b"", method="GET", path="/api/v1/models", key=None)[0] == 200
+    assert post(gateway, b"", method="GET", path="/api/v1/models/user", key=None)[0] == 401
+    assert post(gateway, b"", method="GET", path="/api/v1/elsewhere")[0] == 404
+
+
+def test_long_thoughts_come_as_a_signed_block(gateway: DemoGateway) -> None:
+    done = ask(gateway, "demo/thinking")
+
+    [block] = json.loads(done.reasoning_details or "")
+    assert block["text"] == done.reasoning
+    assert block["signature"] == "demo-signature"
+    assert done.usage.reasoning_tokens == len(done.reasoning.split())
+
+
+def test_a_reply_can_name_its_pages(gateway: DemoGateway) -> None:
+    assert [page.title for page in ask(gateway, "demo/cited").citations] == [
+        "Osmosis",
+        "What a membrane lets through",
+    ]
+
+
+def test_the_smallest_document_fits_the_schema_asked_for(gateway: DemoGateway) -> None:
+    fields = {
+        "name": {"type": "string"},
+        "age": {"type": "integer"},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
+    }
+    wanted = {
+        "type": "json_schema",
+        "json_schema": {"name": "answer", "schema": {"type": "object", "properties": fields}},
+    }
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url) as client:
+        messages = [{"role": "user", "content": "hello"}]
+        fitting = client.complete_chat(messages, model="demo/json", options={"response_format": wanted})
+        free = client.complete_chat(messages, model="demo/json")
+
+    assert json.loads(fitting.content) == {"name": "demo", "age": 1, "tags": ["a"]}
+    assert json.loads(free.content) == {"text": "hello"}
+
+
+def test_the_next_model_answers_where_the_first_fails(gateway: DemoGateway) -> None:
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url) as client:
+        done = client.complete_chat(
+            [{"role": "user", "content": "hello"}],
+            model="demo/status-503",
+            options={"models": ["demo/status-429", "demo/echo", "demo/reply"]},
+        )
+
+    assert (done.model, done.content) == ("demo/echo", "hello")
+
+
+def test_what_came_in_is_said_part_by_part(gateway: DemoGateway) -> None:
+    content = [
+        {"type": "text", "text": "look"},
+        {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
+        {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AAAA"}},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
+        {"type": "video_url"},
+    ]
+    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url) as client:
+        plain = client.complete_chat([{"role": "user", "content": "look"}], model="demo/seen")
+        parts = client.complete_chat(
+            [{"role": "user", "content": content}], model="demo/seen", options={"plugins": [{"id": "file-parser"}]}
+        )
+
+    assert plain.content == "- text, 4 characters"
+    assert parts.content.splitlines() == [
+        "- text, 4 characters",
+        "- image, data:image/png;base64, 26 characters",
+        "- file `a.pdf`, data:application/pdf;base64",
+        "- audio, wav, 4 characters",
+        "- something else",
+        "- plugin file-parser",
+    ]

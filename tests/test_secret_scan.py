@@ -13,7 +13,7 @@ from conftest import environment
 from processes import AtTerminal, run
 
 from raptchat.demo import DemoGateway
-from raptchat.demo.answers import Answer
+from raptchat.demo import Answer
 
 # Both open the demo gateway's door; neither stands in any file of the program.
 KEY = "sk-or-v1-demo-Q7fB2xK9sentinelA"

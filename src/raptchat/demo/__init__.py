@@ -6,7 +6,8 @@ takes keys that begin with `sk-or-v1-demo` and no others, so that a real key, pa
 writes no log.
 """
 
-from raptchat.demo.answers import MODELS, Answer
+from raptchat.demo.answers import MODELS
 from raptchat.demo.server import DEMO_KEY, DemoGateway, Received
+from raptchat.demo.wire import Answer
 
 __all__ = ["DEMO_KEY", "MODELS", "Answer", "DemoGateway", "Received"]

@@ -12,7 +12,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from raptchat.demo.answers import KEY_PREFIX, Answer, Asked, answer_to, refusal
+from raptchat.demo.answers import answer_to
+from raptchat.demo.model_list import model_list
+from raptchat.demo.wire import KEY_PREFIX, Answer, Asked, refusal
 
 DEMO_KEY = KEY_PREFIX + "-key-of-no-value"
 
@@ -153,8 +155,19 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(refusal(code, message or "bad request"))
 
     def do_GET(self) -> None:
-        self._remember({})
-        self._send(refusal(404, "the demo gateway has no such address"))
+        key = self._remember({})
+        with self.server.lock:
+            scripted = self.server.queue.popleft() if self.server.queue else None
+        self._send(scripted or self._listed(key))
+
+    def _listed(self, key: str | None) -> Answer:
+        path = self.path.partition("?")[0]
+        if path not in {f"{_PATH}/models", f"{_PATH}/models/user"}:
+            return refusal(404, "the demo gateway has no such address")
+        # Anybody may read the public list; only a key has one of its own.
+        if path.endswith("/user") and not (key or "").startswith(KEY_PREFIX):
+            return refusal(401, "User not found.")
+        return model_list()
 
     def do_POST(self) -> None:
         body = self._read_body()
