@@ -167,6 +167,72 @@ def test_one_setting_in_two_spellings_is_an_error_that_names_both(home: Path, on
     assert refused.value.hint == "keep one of them"
 
 
+def test_an_alias_stands_for_a_model_also_through_another_alias(home: Path) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text('[aliases]\nfast = "haiku"\nHaiku = "demo/echo"\nid = "demo/Fast"\n')
+    settings = load(home)
+
+    assert settings.aliases == {"fast": "haiku", "haiku": "demo/echo", "id": "demo/Fast"}
+    assert [
+        settings.model_named(name) for name in ("fast", "FAST", "Haiku", "id", "fast:free", "demo/fast", "")
+    ] == [
+        "demo/echo",
+        "demo/echo",
+        "demo/echo",
+        "demo/Fast",
+        "fast:free",
+        "demo/fast",
+        "",
+    ]
+    assert load(home.parent / "elsewhere").model_named("fast") == "fast"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("aliases = 3", "`aliases` in .* is no table"),
+        ("[[aliases]]", "`aliases` in .* is no table"),
+        ('[aliases]\na = "b c"', "`alias.a` must be a model's name"),
+        ("[aliases]\na.b = 'x y'", "`alias.a` must be a model's name"),
+        ("[aliases]\na = ''", "`alias.a` must be a model's name"),
+        ('[aliases]\na = "a"', "`alias.a` leads back to itself"),
+        ('[aliases]\nx = "a"\na = "B"\nb = "a"', "`alias.x` leads back to itself"),
+        ('[aliases]\na = "x"\nA = "x"', "sets `alias.a` and `alias.A`, which are the same"),
+        ('"alias.a" = "x"\n[aliases]\nA = "x"', "sets `alias.a` and `alias.A`, which are the same"),
+    ],
+)
+def test_an_alias_that_cannot_be_right_is_an_error(home: Path, content: str, said: str) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text(content)
+
+    with pytest.raises(UsageError, match=said):
+        load(home)
+
+
+def test_a_name_that_no_alias_can_have_is_ignored(home: Path) -> None:
+    home.mkdir()
+    (home / "config.toml").write_text('[aliases]\n"a/b" = "x"\n"\\u001b" = "x"\n')
+
+    assert load(home).aliases == {}
+
+
+def test_the_editing_mode_and_the_size_of_attachments_are_settings(home: Path) -> None:
+    assert (load(home).editing_mode, load(home).max_attachment_bytes) == ("emacs", 20 * 1024 * 1024)
+    home.mkdir()
+    (home / "config.toml").write_text('editing_mode = "VI"\nmax_attachment_mb = 1\n')
+    assert (load(home).editing_mode, load(home).max_attachment_bytes) == ("vi", 1024 * 1024)
+    (home / "config.toml").write_text('editing_mode = "ed"\n')
+    with pytest.raises(UsageError, match="`editing_mode` must be emacs or vi: `ed`"):
+        load(home)
+
+
+def test_each_group_has_its_own_files(home: Path) -> None:
+    paths = load(home).paths
+
+    assert paths.models_file("g1") == home / "models" / "g1.json"
+    assert paths.history_file("g1") == home / "history" / "g1"
+
+
 def test_settings_that_cannot_be_read_are_an_error(home: Path) -> None:
     (home / "config.toml").mkdir(parents=True)
 

@@ -141,7 +141,7 @@ def test_a_date_to_wait_for_is_understood(wire: respx.Route, client: OpenRouterC
     [
         ({"retry-after": "61"}, {}, 61),
         ({"retry-after": "3600"}, {}, 3600),
-        ({}, {"metadata": {"headers": {"X-RateLimit-Reset": str((time.time() + 4000) * 1000)}}}, 4000),
+        ({"retry-after": "4000"}, {}, 4000),
     ],
 )
 def test_a_wait_beyond_patience_fails_at_once_and_says_when(
@@ -159,6 +159,13 @@ def test_a_wait_beyond_patience_fails_at_once_and_says_when(
     assert wire.call_count == 1
     assert raised.fields["retryAfter"] == pytest.approx(seconds, abs=120)
     assert raised.hint.startswith("try again in 61 s" if seconds == 61 else "try again after 20")
+
+
+def test_the_time_at_which_a_limit_is_lifted_is_understood(wire: respx.Route, client: OpenRouterClient) -> None:
+    lifted = {"metadata": {"headers": {"X-RateLimit-Reset": str((time.time() + 4000) * 1000)}}}
+    wire.return_value = httpx.Response(429, json={"error": {"message": "x", **lifted}})
+
+    assert failure(client).fields["retryAfter"] == pytest.approx(4000, abs=120)
 
 
 def test_all_waits_together_stay_below_a_minute(wire: respx.Route, naps: list[float]) -> None:

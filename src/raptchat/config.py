@@ -22,6 +22,16 @@ DEFAULT_MODEL = "~anthropic/claude-haiku-latest"
 DEFAULT_TIMEOUT_SECONDS = 120.0
 DEFAULT_MAX_RETRIES = 2
 
+_SECRET_VARIABLES = ("RAPTCHAT_MASTER_KEY_FILE", "RAPTCHAT_PASSPHRASE_FILE")
+
+# `fast = "anthropic/..."` in the table `[aliases]` is the setting `alias.fast`.
+ALIAS = "alias."
+_ALIASES_TABLE = "aliases"
+# Without what stands in models' ids: `/`, `:`, `.`, `@` and `~`.
+_ALIAS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+_LONGEST_MODEL = 200
+
 IGNORED_KEY_VARIABLES = ("OPENROUTER_API_KEY", "OPENAI_API_KEY")
 
 
@@ -43,8 +53,13 @@ def _one_of(*words: str) -> Callable[[str], str]:
     return parse
 
 
+def is_model_id(text: str) -> bool:
+    """Whether *text* can be a model's id: short, printable, without white space."""
+    return 0 < len(text) <= _LONGEST_MODEL and text.isprintable() and " " not in text
+
+
 def _model(text: str) -> str:
-    if not text or len(text) > 200 or any(c.isspace() or not c.isprintable() for c in text):
+    if not is_model_id(text):
         raise ValueError("must be a model's name, without white space")
     return text
 
@@ -66,6 +81,13 @@ class Setting:
     parse: Callable[[str], object]
     in_environment: bool = True
 
+    @property
+    def place(self) -> tuple[str | None, str]:
+        """The table of `config.toml` that it stands in, if any, and its name there."""
+        return (
+            (_ALIASES_TABLE, self.name.removeprefix(ALIAS)) if self.name.startswith(ALIAS) else (None, self.name)
+        )
+
 
 SETTINGS = [
     Setting("AI_GATEWAY_URL", DEFAULT_GATEWAY_URL, check_gateway_url),
@@ -74,26 +96,37 @@ SETTINGS = [
     Setting("AI_MAX_RETRIES", str(DEFAULT_MAX_RETRIES), _whole_number(0, 5)),
     Setting("history_messages", "20", _whole_number(0, 10_000), in_environment=False),
     Setting("editing_mode", "emacs", _one_of("emacs", "vi"), in_environment=False),
-    Setting("max_attachment_mb", "20", _whole_number(1, 1000), in_environment=False),
+    Setting("max_attachment_mb", "20", _whole_number(1, 64), in_environment=False),
 ]
 
 
 def setting_named(name: str) -> Setting | None:
-    """The setting called *name*, in any case, with or without `AI_`."""
-    return next((setting for setting in SETTINGS if _spelling(setting.name) == _spelling(name)), None)
+    """The setting called *name*, in any case, with or without `AI_`; each `alias.NAME` is one."""
+    wanted = _spelling(name)
+    if wanted.startswith(ALIAS) and _ALIAS_NAME.fullmatch(wanted.removeprefix(ALIAS)):
+        return Setting(wanted, DEFAULT_MODEL, _model, in_environment=False)
+    return next((setting for setting in SETTINGS if _spelling(setting.name) == wanted), None)
 
 
 def find_setting(name: str) -> Setting:
     """As `setting_named`; `UsageError` lists the known ones."""
     setting = setting_named(name)
+    if setting is None and name.lower().startswith(ALIAS):
+        raise UsageError(
+            f"`{safe_line(without_keys(name))}` cannot be an alias",
+            hint="its name is made of 1 to 64 letters, digits, `-` and `_`",
+        )
     if setting is None:
         known = ", ".join(setting.name for setting in SETTINGS)
-        raise UsageError(f"there is no setting `{safe_line(without_keys(name))}`", hint=f"settings: {known}")
+        raise UsageError(
+            f"there is no setting `{safe_line(without_keys(name))}`", hint=f"settings: {known}, {ALIAS}NAME"
+        )
     return setting
 
 
 def _spelling(name: str) -> str:
-    return name.lower().replace("-", "_").removeprefix("ai_")
+    name = name.lower()
+    return name if name.startswith(ALIAS) else name.replace("-", "_").removeprefix("ai_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +187,13 @@ class Settings:
     def load(cls, environ: Mapping[str, str] = os.environ, *, store: Path | None = None) -> "Settings":
         """Read and check them all; `UsageError` names the first that cannot be right, and its place."""
         paths = Paths.find(environ, store=store)
-        stored = read_config(paths.config_file)
+        known, _ = read_settings(paths.config_file)
+        settings = [*SETTINGS, *(find_setting(name) for name in known if name.startswith(ALIAS))]
+        values = {setting.name: _value(setting, environ, known.get(setting.name), paths) for setting in settings}
+        check_aliases(known, str(paths.config_file))
         return cls(
             paths=paths,
-            values={setting.name: _value(setting, environ, stored, paths) for setting in SETTINGS},
+            values=values,
             group=environ.get("RAPTCHAT_GROUP") or None,
             master_key_file=_path(environ.get("RAPTCHAT_MASTER_KEY_FILE")),
             passphrase_file=_path(environ.get("RAPTCHAT_PASSPHRASE_FILE")),
@@ -173,6 +209,19 @@ class Settings:
     def default_model(self) -> str:
         """The model when neither a flag, the session nor the group names one."""
         return self.values["AI_DEFAULT_MODEL"].text
+
+    @property
+    def aliases(self) -> Mapping[str, str]:
+        """The user's own names of models, in small letters, and what each stands for."""
+        return {
+            name.removeprefix(ALIAS): value.text for name, value in self.values.items() if name.startswith(ALIAS)
+        }
+
+    def model_named(self, text: str) -> str:
+        """The model that *text* means: what the alias of this name stands for, or *text* itself."""
+        while (alias := self.values.get(f"{ALIAS}{text.lower()}")) is not None:
+            text = alias.text
+        return text
 
     @property
     def timeout_seconds(self) -> float:
@@ -205,11 +254,25 @@ class Settings:
         return number
 
 
-def read_config(path: Path) -> dict[str, str]:
-    """The settings in the file at *path*, as text; unknown names stay in, for `config list` to show.
+def read_settings(path: Path) -> tuple[dict[str, str], list[str]]:
+    """The settings in the file at *path*, by their names, as text; and what else stands there.
 
     Raises `UsageError` for a file that cannot be read, and for one that sets the same thing twice.
     """
+    spelled: dict[str, str] = {}
+    known: dict[str, str] = {}
+    unknown = []
+    for name, value in _read_table(path).items():
+        if (other := spelled.setdefault(_spelling(name), name)) != name:
+            raise UsageError(f"`{path}` sets `{other}` and `{name}`, which are the same", hint="keep one of them")
+        if setting := setting_named(name):
+            known[setting.name] = str(value)
+        else:
+            unknown.append(name)
+    return known, unknown
+
+
+def _read_table(path: Path) -> dict[str, object]:
     try:
         if stat.S_ISFIFO(path.stat().st_mode):
             raise UsageError(f"`{path}` is a pipe", hint="settings are kept in a plain file")
@@ -220,18 +283,27 @@ def read_config(path: Path) -> dict[str, str]:
         raise UsageError(f"the settings in `{path}` cannot be read: {error}", hint="correct the file") from None
     except OSError as error:
         raise UsageError(f"the settings in `{path}` cannot be read: {error.strerror}") from None
-    spellings: dict[str, str] = {}
-    for name in table:
-        if (other := spellings.setdefault(_spelling(name), name)) != name:
-            raise UsageError(f"`{path}` sets `{other}` and `{name}`, which are the same", hint="keep one of them")
-    return {name: str(value) for name, value in table.items()}
+    aliases = table.pop(_ALIASES_TABLE, {})
+    if not isinstance(aliases, dict):
+        raise UsageError(f"`aliases` in `{path}` is no table", hint='write [aliases], and below it fast = "MODEL"')
+    return table | {f"{ALIAS}{name}": model for name, model in aliases.items()}
 
 
-def _value(setting: Setting, environ: Mapping[str, str], stored: Mapping[str, str], paths: Paths) -> Value:
-    text, source = setting.default, "default"
-    for name, in_file in stored.items():
-        if setting_named(name) is setting:
-            text, source = in_file, str(paths.config_file)
+def check_aliases(settings: Mapping[str, str], source: str) -> None:
+    """`UsageError` for an alias that stands, in the end, for itself; *source* is where it is set."""
+    for name in settings:
+        at, followed = name, {name}
+        while at.startswith(ALIAS) and (at := f"{ALIAS}{settings[at].lower()}") in settings:
+            if at in followed:
+                raise UsageError(
+                    f"`{name}` leads back to itself (from {source})",
+                    hint=f"raptchat config set {name} {DEFAULT_MODEL}",
+                )
+            followed.add(at)
+
+
+def _value(setting: Setting, environ: Mapping[str, str], in_file: str | None, paths: Paths) -> Value:
+    text, source = (setting.default, "default") if in_file is None else (in_file, str(paths.config_file))
     if setting.in_environment and environ.get(setting.name):
         text, source = environ[setting.name], "environment"
     return Value(text, parse_setting(setting, text, source), source)
@@ -249,6 +321,11 @@ def parse_setting(setting: Setting, text: str, source: str) -> object:
             if source == "environment"
             else f"raptchat config set {setting.name} {setting.default}",
         ) from None
+
+
+def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables for a program that raptchat starts: *environ* without what leads to the master key."""
+    return {name: value for name, value in environ.items() if name not in _SECRET_VARIABLES}
 
 
 def _path(text: str | None) -> Path | None:

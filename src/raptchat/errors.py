@@ -2,6 +2,7 @@
 
 RaptchatError                  1  INTERNAL              a bug
   IncompleteReplyError         1  INCOMPLETE_REPLY      the reply was empty or cut short
+  SchemaMismatchError          1  SCHEMA_MISMATCH       the reply has not the shape that was asked for
   UsageError                   2  USAGE                 wrong words or flags; invalid setting, name, key
   NoGroupError                 3  NO_GROUP              nothing says which group is meant
   GroupNotFoundError           3  GROUP_NOT_FOUND
@@ -56,6 +57,12 @@ class IncompleteReplyError(RaptchatError):
     def __init__(self, message: str, *, partial: object = None, hint: str = "", **fields: object) -> None:
         super().__init__(message, hint=hint, **fields)
         self.partial = partial
+
+
+class SchemaMismatchError(RaptchatError):
+    """The reply has not the shape that `--schema` asked for; it is kept and was written."""
+
+    code, status_code = "SCHEMA_MISMATCH", 422
 
 
 class UsageError(RaptchatError):

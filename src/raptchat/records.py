@@ -11,7 +11,7 @@ from typing import Literal
 Role = Literal["system", "user", "assistant"]
 State = Literal["complete", "incomplete", "failed"]
 AttachmentKind = Literal["image", "pdf", "audio", "text"]
-# What a request waits for until the reply begins: the connection, the gateway, the model's host (keep-alives come).
+# What a request waits for until the reply begins: the connection, the gateway, the model's host (it keeps alive).
 Progress = Literal["connecting", "waiting", "processing"]
 
 
@@ -191,6 +191,31 @@ class VaultKey:
     id: str
     check_value: bytes = field(repr=False)
     slots_mac: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that a gateway offers; an empty tuple says nothing of what it takes.
+
+    *input_price* and *output_price* are for a million tokens, *request_price* for each request beside them.
+    *expires_on* is the day (ISO 8601) from which it is not offered any more.
+    """
+
+    id: str
+    name: str
+    created_at: str | None = None
+    context_length: int | None = None
+    input_modalities: tuple[str, ...] = ()
+    input_price: Decimal | None = None
+    output_price: Decimal | None = None
+    request_price: Decimal | None = None
+    supported_parameters: tuple[str, ...] = ()
+    expires_on: str | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it is known to cost nothing."""
+        return self.input_price == self.output_price == 0 and not self.request_price
 
 
 @dataclass(frozen=True, slots=True)

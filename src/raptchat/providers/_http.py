@@ -11,8 +11,8 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -104,14 +104,37 @@ class Connection:
                 hint="check `HTTPS_PROXY` and `ALL_PROXY`: http://HOST:PORT",
             ) from None
 
-    @contextmanager
-    def post(self, path: str, *, headers: Mapping[str, str], body: bytes, seconds: float) -> Iterator[Response]:
-        """The answer to *body*, for `iter_raw`; it is closed on leaving.
+    def post(
+        self,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        seconds: float,
+        sent: Callable[[], None] = lambda: None,
+    ) -> AbstractContextManager[Response]:
+        """The answer to *body*, for `iter_raw`; it is closed on leaving. *sent* is called when all is sent.
 
         `AttemptFailed` when the wire fails, or when the answer did not begin within *seconds* of being asked for.
         """
+        return self._exchange("POST", path, headers, body, seconds, sent)
+
+    def get(self, path: str, *, headers: Mapping[str, str], seconds: float) -> AbstractContextManager[Response]:
+        """What is at *path*; as `post`."""
+        return self._exchange("GET", path, headers, None, seconds)
+
+    @contextmanager
+    def _exchange(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        seconds: float,
+        sent: Callable[[], None] = lambda: None,
+    ) -> Iterator[Response]:
         try:
-            with closing(self._send(path, headers, body, seconds)) as response:
+            with closing(self._send(method, path, headers, body, seconds, sent)) as response:
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
             raise self._failure(error) from None
@@ -120,7 +143,15 @@ class Connection:
         """Let the connections go."""
         self._client.close()
 
-    def _send(self, path: str, headers: Mapping[str, str], body: bytes, seconds: float) -> Response:
+    def _send(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        seconds: float,
+        sent: Callable[[], None],
+    ) -> Response:
         # httpx bounds the time between two bytes only: a host could send a header byte by byte for ever.
         late = threading.Event()
         overdue: threading.Timer | None = None
@@ -131,6 +162,7 @@ class Connection:
             if event.endswith(("connect_tcp.complete", "start_tls.complete")):
                 stream = cast("httpcore.NetworkStream", info["return_value"])
             elif event.endswith("receive_response_headers.started"):
+                sent()
                 timer = threading.Timer(seconds, _hang_up, [stream, late])
                 timer.daemon = True
                 with suppress(RuntimeError):  # no thread to be had: httpx's own time limits remain
@@ -141,7 +173,7 @@ class Connection:
                 overdue.join()
 
         request = self._client.build_request(
-            "POST", self._base_url + path, headers=headers, content=body, extensions={"trace": trace}
+            method, self._base_url + path, headers=headers, content=body, extensions={"trace": trace}
         )
         try:
             return self._client.send(request, stream=True)

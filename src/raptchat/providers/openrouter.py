@@ -20,12 +20,12 @@ from raptchat.config import (
     DEFAULT_TIMEOUT_SECONDS,
 )
 from raptchat.errors import GatewayError, IncompleteReplyError, InvalidResponseError, RaptchatError, UsageError
-from raptchat.gateway_url import check_gateway_url
+from raptchat.gateway_url import check_gateway_url, origin
 from raptchat.providers import answer, refusals, request
 from raptchat.providers._http import Connection, Response, first_bytes
 from raptchat.providers.reply import Reply
 from raptchat.providers.retries import AttemptFailed, Repeat, Retries
-from raptchat.records import Chunk, DoneChunk, Message, Progress, RetryChunk, Start
+from raptchat.records import Chunk, DoneChunk, Message, Model, Progress, RetryChunk, Start
 from raptchat.secret import Secret
 
 # Of the timeout: a host that only keeps the connection alive is waited for this much longer.
@@ -130,6 +130,26 @@ class OpenRouterClient:
         listener = _Listener(started or (lambda _: None), progress or (lambda _: None))
         return self._until_answered(body, model, listener)
 
+    def list_models(self, *, retrying: Callable[[RetryChunk], None] = lambda _: None) -> list[Model]:
+        """The models that the key may use, or all that the gateway has where it has no list for each key.
+
+        *retrying* is told before each wait for another attempt. Raises the `GatewayError` that fits, or
+        `InsufficientCreditError`.
+        """
+        from raptchat.providers.model_pages import ModelPages
+
+        headers = {**self._headers(), "Accept": "application/json"}
+        del headers["Content-Type"]
+        return ModelPages(
+            self._connect(),
+            headers=headers,
+            clean=self._clean,
+            seconds=self.timeout * _PATIENCE,
+            max_retries=self.max_retries,
+            is_openrouter=origin(self.base_url) == origin(DEFAULT_GATEWAY_URL),
+            retrying=retrying,
+        ).models()
+
     def _until_answered(self, body: bytes, model: str, listener: _Listener) -> Generator[Chunk]:
         retries = Retries(self.max_retries)
         while True:
@@ -150,9 +170,12 @@ class OpenRouterClient:
         reply = Reply(model=model, clean=self._clean, credential_id=self.credential_id)
         try:
             with self._connect().post(
-                "/chat/completions", headers=self._headers(), body=body, seconds=self.timeout * _PATIENCE
+                "/chat/completions",
+                headers=self._headers(),
+                body=body,
+                seconds=self.timeout * _PATIENCE,
+                sent=lambda: listener.progress("waiting"),
             ) as response:
-                listener.progress("waiting")
                 yield from self._read(response, reply, listener)
         except (AttemptFailed, GatewayError) as failure:
             yield from reply.close()

@@ -4,7 +4,6 @@ import math
 import time
 from collections.abc import Mapping
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 
 # Ten years: a larger number is a mistake and not a wish.
 _ABSURD_SECONDS = 10 * 365 * 86400.0
@@ -48,8 +47,12 @@ def _number(value: object) -> float | None:
 
 
 def _until_date(value: str | None) -> float | None:
+    if value is None:
+        return None
+    from email.utils import parsedate_to_datetime
+
     try:
-        return _seconds(parsedate_to_datetime(value or "").timestamp() - time.time())
+        return _seconds(parsedate_to_datetime(value).timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
 

@@ -1,0 +1,140 @@
+"""A gateway's list of models, asked for page by page, within limits."""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from raptchat.errors import GatewayError, GatewayTimeoutError, InvalidResponseError
+from raptchat.providers import answer, model_list, refusals
+from raptchat.providers._http import Connection, Response, first_bytes
+from raptchat.providers.retries import AttemptFailed, Retries
+from raptchat.records import Model, RetryChunk
+
+# All pages together: the list of 400 models is about 1 MB.
+MAX_BYTES = 5 * 1024 * 1024
+_MOST_PAGES = 50
+_LONGEST_QUERY = 1000
+
+# The models that the key's account may use, and all that the gateway has.
+_OF_THE_KEY, _OF_THE_GATEWAY = "/models/user", "/models"
+_NO_SUCH_LIST = {404, 405, 501}
+# Gateways that have no list for each key take `user` for a model's name, or let a key ask for chats only.
+_REFUSALS_OF_A_MODEL = {400, 401, 403, 422, 500}
+
+
+class ModelPages:
+    """Asks one gateway for its models with one key.
+
+    *seconds* is the patience with each page, *max_retries* that with failures of it; *retrying* is told before
+    each wait. *is_openrouter*: the list for each key is there, and a refusal means the key.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        *,
+        headers: Mapping[str, str],
+        clean: refusals.Cleaner,
+        seconds: float,
+        max_retries: int,
+        is_openrouter: bool,
+        retrying: Callable[[RetryChunk], None],
+    ) -> None:
+        self._connection = connection
+        self._headers = headers
+        self._clean = clean
+        self._seconds = seconds
+        self._max_retries = max_retries
+        self._is_openrouter = is_openrouter
+        self._retrying = retrying
+        self._bytes_left = MAX_BYTES
+
+    def models(self) -> list[Model]:
+        """The models for the key, or all of the gateway's where it does not tell them apart.
+
+        Raises the `GatewayError` that fits, or `InsufficientCreditError`.
+        """
+        entries = self._entries(_OF_THE_KEY)
+        if entries is None:
+            entries = self._entries(_OF_THE_GATEWAY)
+        if entries is None:
+            raise GatewayError("the gateway has no list of models", hint="name a model with -m all the same")
+        return model_list.read(entries)
+
+    def _entries(self, path: str) -> list[object] | None:
+        entries: list[object] = []
+        query, seen = "", {""}
+        for _ in range(_MOST_PAGES):
+            page = self._page(path + query)
+            if page is None:
+                return None
+            entries += page["data"]
+            query = _next_query(page)
+            if query in seen or len(entries) >= model_list.MOST_MODELS:
+                break
+            seen.add(query)
+        return entries
+
+    def _page(self, path: str) -> dict[str, Any] | None:
+        retries = Retries(self._max_retries)
+        while True:
+            try:
+                return self._attempt(path)
+            except AttemptFailed as failure:
+                wait = retries.wait_after(failure)
+                if wait is None:
+                    raise failure.error from None
+                self._retrying(RetryChunk(str(failure.error), wait))
+            time.sleep(wait)
+
+    def _attempt(self, path: str) -> dict[str, Any] | None:
+        """The page at *path*; `None` when the gateway has no such list."""
+        doubtful = path == _OF_THE_KEY and not self._is_openrouter
+        with self._connection.get(path, headers=self._headers, seconds=self._seconds) as response:
+            status = response.status_code
+            if status in _NO_SUCH_LIST or (doubtful and status in _REFUSALS_OF_A_MODEL):
+                return None
+            encoded = response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
+            if not 200 <= status < 300:
+                body = b"" if encoded else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=self._seconds)
+                raise refusals.of_response(status, response.headers, body, model="", clean=self._clean)
+            if encoded:
+                raise InvalidResponseError("the gateway compressed its answer, which was not asked for")
+            page = answer.parse(self._body(response).decode("utf-8", "replace"))
+        if page is not None and isinstance(page.get("data"), list):
+            return page
+        if doubtful:
+            return None
+        if page is not None and page.get("error"):
+            raise refusals.of_object(page, model="", clean=self._clean)
+        raise InvalidResponseError(
+            "the gateway's answer is no list of models",
+            hint="check `AI_GATEWAY_URL`, and the network for a sign-in page",
+        )
+
+    def _body(self, response: Response) -> bytes:
+        pieces: list[bytes] = []
+        end = time.monotonic() + self._seconds
+        for piece in response.iter_raw():
+            pieces.append(piece)
+            self._bytes_left -= len(piece)
+            if self._bytes_left < 0:
+                raise InvalidResponseError(
+                    f"the gateway's list of models is larger than {MAX_BYTES // 1024 // 1024} MiB"
+                )
+            if time.monotonic() > end:
+                raise GatewayTimeoutError("the gateway took too long over its list of models")
+        return b"".join(pieces)
+
+
+def _next_query(page: Mapping[str, object]) -> str:
+    links = page.get("links")
+    link = links.get("next") if isinstance(links, dict) else None
+    try:
+        # Of the address only what asks for the page: the key goes nowhere that it was not meant for.
+        query = urlsplit(link).query if isinstance(link, str) else ""
+    except ValueError:
+        return ""
+    usable = query.isascii() and query.isprintable() and 0 < len(query) <= _LONGEST_QUERY
+    return f"?{query}" if usable else ""

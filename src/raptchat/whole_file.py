@@ -1,0 +1,23 @@
+"""Files that are there whole or not at all: written beside their place, and renamed."""
+
+import os
+import tempfile
+from pathlib import Path
+
+
+def write(path: Path, text: str) -> None:
+    """Put a file with *text* at *path*, in place of what is there; only its owner can read it.
+
+    The folder is made if it is not there. `OSError` when that fails: what was there is left as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    descriptor, beside = tempfile.mkstemp(dir=path.parent, prefix=".raptchat-")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(beside).replace(path)
+    except BaseException:
+        Path(beside).unlink(missing_ok=True)
+        raise
