@@ -7,6 +7,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -16,6 +17,10 @@ import raptchat
 from raptchat import ChatService, CredentialService, DoneChunk, Factory, RaptchatError
 from raptchat.config import Settings
 from raptchat.demo import DEMO_KEY
+from raptchat.store import Store
+from raptchat.store.connection import Connection
+from raptchat.store.migrations import STEPS, migrate
+from raptchat.store.search import Query
 
 PACKAGE = str(Path(raptchat.__file__).parent)
 OLD, NEW = "biology", "botany"
@@ -127,10 +132,38 @@ def check_chat(home: Path, acknowledged: bool) -> None:  # noqa: FBT001
     chat(home)
 
 
+def prepare_upgrade(home: Path) -> None:
+    """A store of the first step, with a conversation."""
+    with closing(Connection(home / "raptchat.db")) as connection:
+        migrate(connection, STEPS[:1])
+        with connection.write():
+            connection.execute("INSERT INTO groups VALUES ('g', ?, ?, NULL, NULL, NULL, NULL, '', '')", (OLD, OLD))
+            connection.execute("INSERT INTO sessions VALUES ('s', 'g', NULL, NULL, NULL, '', '')")
+            for seq in range(1, 100):
+                connection.execute(
+                    "INSERT INTO messages VALUES (?, 's', ?, 'user', ?, 'complete', NULL, '')",
+                    (seq + 7, seq, f"{QUESTION} {seq} " * 50),
+                )
+
+
+def upgrade(home: Path) -> None:
+    Store.open(home / "raptchat.db").close()
+
+
+def check_upgrade(home: Path, acknowledged: bool) -> None:  # noqa: FBT001
+    del acknowledged
+    with closing(Store.open(home / "raptchat.db")) as store:
+        found = store.sessions.search(Query.read("four 57"))
+        assert [(one.seq, store.sessions.message_id("s", one.seq)) for one in found] == [(57, 64)]
+        assert len(store.sessions.messages("s")) == 99
+    assert sorted(file.name for file in home.iterdir()) == ["raptchat.db", "raptchat.db.v1.bak"]
+
+
 WORKS = {
     "add-key": Work(lambda home: None, add_key, check_key),
     "rename": Work(add_three_keys, rename, check_rename),
     "chat": Work(prepare_chat, chat, check_chat),
+    "upgrade": Work(prepare_upgrade, upgrade, check_upgrade),
 }
 
 

@@ -8,6 +8,7 @@ import sqlite3
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -45,7 +46,9 @@ from raptchat.errors import (
     RaptchatError,
     RateLimitedError,
 )
+from raptchat.models import Models
 from raptchat.records import Attachment, Chunk, Group, Message, Session
+from raptchat.vault import Vault
 
 BEGINNING = "The beginning of a reply"
 
@@ -809,6 +812,22 @@ def test_a_question_of_a_session_that_was_removed_meanwhile_is_refused_as_any_ot
     assert desk.messages() == desk.usage() == []
 
 
+def test_a_session_that_is_removed_while_the_vault_opens_is_not_found(desk: Desk) -> None:
+    class Slow(Factory):
+        """A factory whose vault opens as slowly as another terminal needs to remove the session."""
+
+        @property
+        def vault(self) -> Vault:
+            with desk.factory.store.write():
+                desk.factory.store.sessions.remove(desk.session.id)
+            return super().vault
+
+    with Slow(Settings.load()) as slow, pytest.raises(SessionNotFoundError):
+        list(ChatService(slow).send_message(desk.session.id, "hello"))
+
+    assert desk.gateway.requests == []
+
+
 def test_an_unknown_group_has_no_session_and_no_private_message(desk: Desk) -> None:
     with pytest.raises(GroupNotFoundError, match="no group with the id `nobody`"):
         desk.service.create_session("nobody")
@@ -844,6 +863,22 @@ def test_of_a_private_message_nothing_but_the_usage_is_stored(desk: Desk) -> Non
     data = b"".join(path.read_bytes() for path in desk.home.iterdir())
     assert b"private matter" not in data
     assert b"In private" not in data
+
+
+def test_of_a_private_attachment_and_what_was_thought_about_it_nothing_is_stored(desk: Desk) -> None:
+    content = b"a private picture"
+    file = Attachment("mine.png", "image/png", hashlib.sha256(content).hexdigest(), len(content), content)
+    question = Message("user", "a private matter", attachments=(file,))
+
+    done = private(desk, [question], model="demo/thinking")[-1]
+
+    assert isinstance(done, DoneChunk)
+    assert "private matter" in done.reasoning
+    assert len(desk.gateway.requests[-1].body["messages"][0]["content"]) == 2
+    desk.factory.close()
+    data = b"".join(path.read_bytes() for path in desk.home.iterdir())
+    for secret in (b"private matter", content, file.hash.encode(), b"mine.png", b"demo-signature"):
+        assert secret not in data
 
 
 @pytest.mark.parametrize(
@@ -902,6 +937,18 @@ def test_what_the_model_thought_is_stored_with_its_reply(desk: Desk) -> None:
     assert reasoning == "Two and two."
 
 
+def test_the_blocks_of_what_the_model_thought_go_back_to_it_with_the_next_question(desk: Desk) -> None:
+    _, done, _ = desk.send("why", model="demo/thinking")
+
+    desk.send("go on")
+
+    assert done is not None
+    [_, reply, _] = desk.gateway.requests[-1].body["messages"]
+    assert reply["reasoning_details"] == json.loads(done.reasoning_details or "")
+    [block] = reply["reasoning_details"]
+    assert (block["text"], block["signature"]) == (done.reasoning, "demo-signature")
+
+
 def test_a_question_asked_again_takes_the_place_of_the_old_one_and_its_answer(desk: Desk) -> None:
     desk.send("one")
     desk.send("two", model="demo/length")
@@ -928,6 +975,76 @@ def test_the_old_answer_stays_when_asking_again_fails(desk: Desk) -> None:
     ]
 
 
+@pytest.mark.parametrize("seq", [0, -1, 3, 99])
+def test_a_question_is_not_asked_instead_of_a_message_that_is_not_there(desk: Desk, seq: int) -> None:
+    desk.send("one")
+
+    _, _, error = desk.send("again", instead_of=seq)
+
+    assert isinstance(error, UsageError)
+    assert str(error) == f"the session has no message {seq}"
+    assert len(desk.gateway.requests) == 1
+    assert desk.messages() == [("user", "one", "complete"), ("assistant", "one", "complete")]
+
+
+def test_a_reply_that_comes_while_another_terminal_asks_again_is_kept_whole(desk: Desk) -> None:
+    desk.send("one")
+    ours = desk.service.send_message(desk.session.id, "two words")
+    again = desk.service.send_message(desk.session.id, "one", instead_of=1)
+    for chunks in (again, ours):
+        next(chunks)  # the beginnings are stored
+
+    assert isinstance([*again][-1], DoneChunk)
+    assert isinstance([*ours][-1], DoneChunk)
+
+    kept = rows(desk.home, "SELECT seq, role, content, state FROM messages ORDER BY seq")
+    assert kept == [
+        (1, "user", "one", "complete"),
+        (2, "assistant", "one", "complete"),
+        (3, "user", "two words", "complete"),
+        (4, "assistant", "two words", "complete"),
+    ]
+
+
+def test_a_reply_to_a_question_that_was_taken_back_meanwhile_touches_nothing_else(desk: Desk) -> None:
+    desk.send("one")
+    store, session_id = desk.factory.store, desk.session.id
+    ours = desk.service.send_message(session_id, "taken back")
+    next(ours)
+    with store.write():  # as in another terminal, which then goes on
+        store.sessions.remove_messages(session_id, since=3)
+        store.sessions.add_message(session_id, "user", "another question")
+        store.sessions.add_message(session_id, "assistant", "another answer")
+
+    assert isinstance([*ours][-1], DoneChunk)
+
+    assert [content for _, content, _ in desk.messages()] == ["one", "one", "another question", "another answer"]
+    assert len(desk.usage()) == 2
+
+
+def test_two_terminals_that_ask_the_same_question_again_lose_neither_reply(desk: Desk) -> None:
+    desk.send("one")
+    first = desk.service.send_message(desk.session.id, "one", instead_of=1)
+    second = desk.service.send_message(desk.session.id, "once more", instead_of=1)
+    for chunks in (first, second):
+        next(chunks)
+
+    assert isinstance([*first][-1], DoneChunk)
+    assert isinstance([*second][-1], DoneChunk)
+
+    kept = [(role, content) for role, content, _ in desk.messages()]
+    assert kept == [("user", "one"), ("assistant", "one"), ("user", "once more"), ("assistant", "once more")]
+    assert len(desk.usage()) == 3
+
+
+def test_what_is_waited_for_is_told_until_the_reply_begins(desk: Desk) -> None:
+    told: list[str] = []
+    desk.send(model="demo/slow", progress=told.append)
+
+    assert told[:2] == ["connecting", "waiting"]
+    assert told.count("processing") == len(told) - 2 > 0
+
+
 def test_attachments_are_stored_with_their_question_once_and_sent_again_with_the_next(desk: Desk) -> None:
     content = b"\x89PNG picture"
     picture = Attachment("a.png", "image/png", hashlib.sha256(content).hexdigest(), len(content), content)
@@ -945,3 +1062,55 @@ def test_attachments_are_stored_with_their_question_once_and_sent_again_with_the
     desk.factory.store.sessions.remove(session)
 
     assert rows(desk.home, "SELECT * FROM attachments") == []
+
+
+def test_what_goes_along_of_a_file_that_was_attached_often_is_read_once(desk: Desk) -> None:
+    content = bytes(3_000_000)
+    file = Attachment("a.png", "image/png", hashlib.sha256(content).hexdigest(), len(content), content)
+    for _ in range(6):
+        desk.send("look", attachments=[file])
+    session = desk.factory.store.sessions.get(desk.session.id)
+
+    tracemalloc.start()
+    context = desk.service.context(desk.group, session)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert [len(one.attachments) for one in context] == [1, 0] * 6
+    assert most < 3 * len(content)
+
+
+@pytest.mark.parametrize("wrong", [{"content": None}, {"content": b"of another"}])
+def test_a_file_that_is_not_what_its_hash_says_is_neither_sent_nor_stored(
+    desk: Desk, wrong: dict[str, Any]
+) -> None:
+    file = Attachment("a.png", "image/png", hashlib.sha256(b"own").hexdigest(), 3, b"own")
+
+    _, _, error = desk.send("look", attachments=[replace(file, **wrong)])
+
+    assert isinstance(error, UsageError)
+    assert str(error) == "the content of `a.png` is not there"
+    assert desk.gateway.requests == []
+    assert desk.messages() == rows(desk.home, "SELECT * FROM attachments") == []
+
+
+def test_a_misspelt_model_is_answered_with_the_nearest_that_is_remembered(desk: Desk) -> None:
+    _, _, before = desk.send(model="demo/repyl")
+    Models(desk.factory).fetch(desk.group)
+
+    _, _, after = desk.send(model="demo/repyl")
+
+    assert isinstance(before, ModelNotAvailableError)
+    assert isinstance(after, ModelNotAvailableError)
+    assert before.hint == "instead: demo/reply"
+    assert after.hint.startswith("did you mean `demo/reply`")
+
+
+def test_an_alias_stands_for_its_model_wherever_a_model_is_named(
+    desk: Desk, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (home / "config.toml").write_text('[aliases]\nfast = "demo/echo"\n')
+    with Factory(Settings.load()) as factory:
+        service = ChatService(factory)
+        assert service.model_for(desk.group, desk.session, "fast") == "demo/echo"
+        assert service.model_for(replace(desk.group, model="fast"), None) == "demo/echo"

@@ -554,13 +554,13 @@ def test_the_session_that_was_used_last_is_one_with_more_than_refused_questions(
         group = store.groups.add("biology")
         sessions = store.sessions
         refused = sessions.add(group.id)
-        sessions.mark(refused.id, sessions.add_message(refused.id, "user", "no"), "failed")
+        sessions.mark(sessions.add_message(refused.id, "user", "no"), "failed")
         assert sessions.last_used(group.id) == sessions.get(refused.id)
         good = sessions.add(group.id)
         sessions.add_message(good.id, "user", "yes")
-        sessions.mark(good.id, sessions.add_message(good.id, "user", "and no"), "failed")
+        sessions.mark(sessions.add_message(good.id, "user", "and no"), "failed")
         for session in (refused, sessions.add(group.id)):
-            sessions.mark(session.id, sessions.add_message(session.id, "user", "no again"), "failed")
+            sessions.mark(sessions.add_message(session.id, "user", "no again"), "failed")
         sessions.add(group.id)
 
         assert sessions.last_used(group.id) == sessions.get(good.id)
@@ -577,14 +577,14 @@ def test_sessions_are_listed_with_the_last_used_first(path: Path) -> None:
             first, second = store.sessions.add(group.id), store.sessions.add(group.id, title="two")
             theirs = store.sessions.add(other.id)
             assert store.sessions.last_used(group.id) == second
-            assert store.sessions.add_message(first.id, "user", "hello") == 1
-            store.sessions.mark(first.id, 1, "failed")
-            assert store.sessions.add_message(first.id, "assistant", "hm", model="a/b") == 2
+            store.sessions.mark(store.sessions.add_message(first.id, "user", "hello"), "failed")
+            store.sessions.add_message(first.id, "assistant", "hm", model="a/b")
         listed = store.sessions.listed(group.id)
         assert [(one.session.id, one.messages) for one in listed] == [(first.id, 2), (second.id, 0)]
         assert {one.session.id for one in store.sessions.listed()} == {first.id, second.id, theirs.id}
         assert len(store.sessions.listed(limit=1)) == 1
-        assert [message.state for message in store.sessions.messages(first.id)] == ["failed", "complete"]
+        kept = store.sessions.messages(first.id)
+        assert [(message.seq, message.state) for message in kept] == [(1, "failed"), (2, "complete")]
         assert [message.content for message in store.sessions.history(first.id, 10)] == ["hm"]
 
 

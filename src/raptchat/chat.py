@@ -9,6 +9,7 @@ from raptchat.errors import (
 )
 from raptchat.factory import Factory
 from raptchat.outside import safe_line
+from raptchat.providers.request import check_size
 from raptchat.records import (
     Attachment,
     Chunk,
@@ -61,14 +62,15 @@ class ChatService:
         `AiNotConfiguredError` when the session's group has no key, `IncompleteReplyError` for an empty or cut
         reply, and the other `GatewayError`s.
         """
-        check_prompt(user_message)
+        check_prompt(user_message, with_attachments=bool(attachments))
         store = self._factory.store
-        session = store.sessions.get(session_id)
-        if session is None:
-            raise SessionNotFoundError(
-                f"there is no session `{safe_line(session_id)[:80]}`", hint="raptchat sessions list"
-            )
+        session = self._session(session_id)
         group = store.groups.require(session.group_id)
+        replaced = store.sessions.message_id(session.id, instead_of) if instead_of is not None else None
+        if instead_of is not None and replaced is None:
+            raise UsageError(
+                f"the session has no message {instead_of}", hint=f"raptchat sessions show {session.id}"
+            )
         turn = Turn(
             self._factory,
             group,
@@ -78,14 +80,16 @@ class ChatService:
             timeout=timeout,
             progress=progress,
         )
-        context = self.context(group, session, before=instead_of)
+        message = Message("user", user_message, attachments=tuple(attachments))
+        messages = [*self.context(group, session, before=instead_of), message]
+        check_size(messages)
         with store.write():
+            session = self._session(session_id)  # opening the vault can take long, and it may be gone since
             if session.title is None:
                 store.sessions.set(session.id, title=_title(user_message))
             asked = store.sessions.add_message(session.id, "user", user_message)
-            store.attachments.add(session.id, asked, attachments)
-        message = Message("user", user_message, attachments=tuple(attachments))
-        yield from turn.converse([*context, message], asked, instead_of=instead_of)
+            store.attachments.add(asked, attachments)
+        yield from turn.converse(messages, asked, instead_of=replaced)
 
     def send_private(
         self,
@@ -99,7 +103,8 @@ class ChatService:
         progress: Callable[[Progress], None] | None = None,
     ) -> Generator[Chunk]:
         """As `send_message`, for *messages* that belong to no session: only the usage is stored."""
-        check_prompt(messages[-1].content if messages else "")
+        last = messages[-1] if messages else Message("user", "")
+        check_prompt(last.content, with_attachments=bool(last.attachments))
         group = self._factory.store.groups.require(group_id)
         turn = Turn(
             self._factory,
@@ -120,16 +125,26 @@ class ChatService:
         earlier = self._earlier(session, before) if session else []
         return [*([Message("system", system)] if system else []), *earlier]
 
+    def _session(self, session_id: str) -> Session:
+        session = self._factory.store.sessions.get(session_id)
+        if session is None:
+            raise SessionNotFoundError(
+                f"there is no session `{safe_line(session_id)[:80]}`", hint="raptchat sessions list"
+            )
+        return session
+
     def _earlier(self, session: Session, before: int | None) -> list[Message]:
         store, limit = self._factory.store, self._factory.settings.history_messages
         messages = store.sessions.history(session.id, limit, before=before)
-        attachments = store.attachments.of_session(session.id, with_content=True)
+        since = messages[0].seq if messages else 1
+        attachments = store.attachments.of_session(session.id, with_content=True, since=since)
         return [replace(one, attachments=attachments.get(one.seq, ())) for one in messages]
 
     def model_for(self, group: Group, session: Session | None, wanted: str | None = None) -> str:
-        """The model of a request: what is *wanted*, the session's, the group's, or the default."""
+        """The model of a request: what is *wanted*, the session's, the group's, or the default; no alias."""
+        settings = self._factory.settings
         session_model = session.model if session else None
-        return wanted or session_model or group.model or self._factory.settings.default_model
+        return settings.model_named(wanted or session_model or group.model or settings.default_model)
 
     def options_for(self, session: Session | None, options: Mapping[str, object] | None) -> dict[str, object]:
         """The further fields of a request: what is asked for, and the conversation's id."""
@@ -137,8 +152,10 @@ class ChatService:
         return {**({"session_id": session.id} if session else {}), **(options or {})}
 
 
-def check_prompt(text: str) -> None:
+def check_prompt(text: str, *, with_attachments: bool = False) -> None:
     """`UsageError` for a message that cannot be sent or stored: empty, with a NUL, or not Unicode text."""
+    if not text.strip() and with_attachments:
+        raise UsageError("an attachment needs a question", hint='raptchat chat -a FILE "what is this?"')
     if not text.strip():
         raise UsageError("the prompt is empty", hint='raptchat chat "your question"')
     if (position := text.find("\0")) >= 0:

@@ -15,12 +15,14 @@ from raptchat.errors import (
     GatewayTimeoutError,
     IncompleteReplyError,
     InsufficientCreditError,
+    ModelNotAvailableError,
     StoreBusyError,
     StoreError,
     UsageError,
 )
 from raptchat.factory import Factory
 from raptchat.interruptions import signals_held_back
+from raptchat.models import Models
 from raptchat.naming import add_key_command
 from raptchat.outside import safe_line
 from raptchat.records import (
@@ -103,6 +105,7 @@ class Turn:
         progress: Callable[[Progress], None] | None,
     ) -> None:
         self._progress = progress
+        self._factory = factory
         self._store = factory.store
         self._caller = factory.caller
         self._credentials = CredentialService(factory)
@@ -116,17 +119,19 @@ class Turn:
         self._model = model
         self._options = options
         self._reply = _Reply()
+        self._question: int | None = None
         self._answer: int | None = None
         self._saved = 0
         self._kept = False
 
     def converse(
-        self, messages: list[Message], asked: int | None, *, instead_of: int | None = None
+        self, messages: list[Message], question: int | None, *, instead_of: int | None = None
     ) -> Generator[Chunk]:
-        """Send *messages* and yield the reply; *asked* is the `seq` of the question, where it is stored.
+        """Send *messages* and yield the reply; *question* is the id of the question, where it is stored.
 
-        A whole reply takes, with its question, the place of the messages from the one with `seq` *instead_of* on.
+        A whole reply takes, with its question, the place of the messages from the one with the id *instead_of* on.
         """
+        self._question = question
         reply, done = self._reply, None
         try:
             with self._client, _Autosave(self._save) as autosave:
@@ -149,21 +154,23 @@ class Turn:
                             autosave.start()
                         yield chunk
             assert done is not None  # a client that does not raise says so last
-            self._keep_whole(done, asked, instead_of)
+            self._keep_whole(done, instead_of)
         except BaseException as error:
             if isinstance(error, StoreError):
                 raise
             with signals_held_back():
                 if done is not None and done.content:
-                    self._keep_whole(done, asked, instead_of)  # a signal came while the store was waited for
+                    self._keep_whole(done, instead_of)  # a signal came while the store was waited for
                 else:
-                    self._end_early(error, asked)
+                    self._end_early(error)
             if isinstance(error, AuthenticationFailedError):
                 raise self._with_group(error) from None
+            if isinstance(error, ModelNotAvailableError):
+                self._suggest_models(error)
             raise
         yield done
 
-    def _keep_whole(self, done: DoneChunk, asked: int | None, instead_of: int | None) -> None:
+    def _keep_whole(self, done: DoneChunk, instead_of: int | None) -> None:
         if not done.content:
             reason = f" (finish reason `{safe_line(done.finish_reason)}`)" if done.finish_reason else ""
             raise IncompleteReplyError(
@@ -173,14 +180,15 @@ class Turn:
             return  # the signal was let through when all was done
         with signals_held_back():
             with self._store.write():
-                if self._keep("complete") and self._session and asked and instead_of:
-                    self._store.sessions.move_messages(self._session.id, from_seq=asked, to_seq=instead_of)
+                self._keep("complete")
+                if self._question is not None and instead_of is not None:
+                    self._store.sessions.move_messages(self._question, instead_of=instead_of)
                 self._book()
                 with suppress(CredentialNotFoundError):  # deleted while the reply that it paid came in
                     self._credentials.update_last_used(self._credential_id)
             self._kept = True
 
-    def _end_early(self, error: BaseException, asked: int | None) -> None:
+    def _end_early(self, error: BaseException) -> None:
         """Keep what arrived, and book what may have cost something."""
         if isinstance(error, IncompleteReplyError) and isinstance(error.partial, DoneChunk):
             self._reply.add(error.partial)
@@ -189,9 +197,9 @@ class Turn:
         with self._store.write():
             if self._reply.pieces:
                 self._keep("incomplete")
-            elif isinstance(error, _REFUSALS) and self._session is not None and asked is not None:
+            elif isinstance(error, _REFUSALS) and self._question is not None:
                 # A question that was refused is not asked again with the next one.
-                self._store.sessions.mark(self._session.id, asked, "failed")
+                self._store.sessions.mark(self._question, "failed")
             if self._reply.started or not refused:
                 self._book()
 
@@ -205,6 +213,12 @@ class Turn:
             **{**error.fields, "group": self._group.name},
         )
 
+    def _suggest_models(self, error: ModelNotAvailableError) -> None:
+        nearest = Models(self._factory).nearest(self._group.id, self._model)
+        # One that the list has was not misspelt: something else of the request keeps it away.
+        if nearest and self._model not in nearest:
+            error.hint = f"did you mean {' or '.join(f'`{name}`' for name in nearest)}? raptchat models lists them"
+
     def _save(self) -> None:
         arrived = len(self._reply.pieces)
         if arrived != self._saved:
@@ -215,9 +229,9 @@ class Turn:
                 self._answer, self._saved = answer, arrived
 
     def _keep(self, state: State) -> int | None:
-        if self._session is None or self._store.sessions.get(self._session.id) is None:
-            return None  # private, or removed while the reply came in: only its bill stays
-        session_id, sessions, reply = self._session.id, self._store.sessions, self._reply
+        sessions, reply = self._store.sessions, self._reply
+        if self._session is None or self._question is None or not sessions.has_message(self._question):
+            return None  # private, or taken back while the reply came in: only its bill stays
         message = _Stored(
             content=reply.text,
             state=state,
@@ -226,8 +240,8 @@ class Turn:
             reasoning_details=reply.reasoning_details,
         )
         if self._answer is None:
-            return sessions.add_message(session_id, "assistant", **message)
-        sessions.update_message(session_id, self._answer, **message)
+            return sessions.add_message(self._session.id, "assistant", **message)
+        sessions.update_message(self._answer, **message)
         return self._answer
 
     def _book(self) -> None:

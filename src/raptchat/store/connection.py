@@ -28,7 +28,7 @@ class Connection:
     """One open file; writes are transactions that begin with `BEGIN IMMEDIATE`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        path = self.path = path.absolute()
         _make_file(path)
         _check_file(path)
         self._lock = threading.RLock()

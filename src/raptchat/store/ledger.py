@@ -72,16 +72,17 @@ class Ledger:
         """Sums for each combination of *by*, in its order; times are from *since* on and before *until*."""
         keys = [f"{_KEYS[name]} AS key_{name}" for name in by]
         sums = [f"sum({column}) AS {column}" for column in _SUMMED]
+        # Only what is asked for: a condition that may be empty keeps SQLite from the index.
+        wanted = {"group_id": group_id, "session_id": session_id}
+        conditions = [f"{name} = :{name}" for name, value in wanted.items() if value is not None]
         order = ", ".join(f"key_{name}" for name in by) or "NULL"
         rows = self._db.rows(
             f"SELECT {', '.join([*keys, *sums])}, count(*) AS requests, sum(cost_nano_usd) AS cost_nano_usd,"
             " count(*) - count(total_tokens) AS unknown_tokens,"
             " count(*) - count(cost_nano_usd) AS unknown_costs"
-            " FROM ai_usage WHERE (:group_id IS NULL OR group_id = :group_id)"
-            " AND (:session_id IS NULL OR session_id = :session_id)"
-            " AND created_at >= :since AND created_at < :until"
+            f" FROM ai_usage WHERE {' AND '.join([*conditions, 'created_at >= :since', 'created_at < :until'])}"
             f" GROUP BY {order} ORDER BY {order}",
-            {"group_id": group_id, "session_id": session_id, "since": since, "until": until},
+            {**wanted, "since": since, "until": until},
         )
         return [_usage_row(by, row) for row in rows]
 

@@ -8,8 +8,7 @@ import os
 import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import closing
-from pathlib import Path
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from raptchat.clock import utc_now
@@ -158,8 +157,24 @@ def create_first_tables(db: "Database") -> None:
 
 def add_what_goes_with_messages(db: "Database") -> None:
     """Reasoning and attachments of messages, and the index that finds their words."""
-    db.execute("ALTER TABLE messages ADD COLUMN reasoning TEXT")
-    db.execute("ALTER TABLE messages ADD COLUMN reasoning_details TEXT")
+    # AUTOINCREMENT: the id of a message that is gone is not given to another, for a reply to it may still come in.
+    db.execute("""
+        CREATE TABLE new_messages (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            session_id TEXT NOT NULL REFERENCES sessions(id) ON DELETE CASCADE,
+            seq INTEGER NOT NULL CHECK (seq >= 1),
+            role TEXT NOT NULL CHECK (role IN ('system', 'user', 'assistant')),
+            content TEXT NOT NULL,
+            state TEXT NOT NULL CHECK (state IN ('complete', 'incomplete', 'failed')),
+            model TEXT,
+            created_at TEXT NOT NULL,
+            reasoning TEXT,
+            reasoning_details TEXT,
+            UNIQUE (session_id, seq)
+        ) STRICT""")
+    db.execute("INSERT INTO new_messages SELECT *, NULL, NULL FROM messages")
+    db.execute("DROP TABLE messages")
+    db.execute("ALTER TABLE new_messages RENAME TO messages")
     db.execute("""
         CREATE TABLE attachments (
             hash TEXT PRIMARY KEY, -- SHA-256 of the content, which is kept once
@@ -197,8 +212,6 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
     version = _version(connection, steps)
     if version == len(steps):
         return
-    if version > 0:
-        _back_up(connection, version)
     # Loading sqlite-utils takes longer than all else a command does; only a pending step pays for it.
     from sqlite_utils import Database
 
@@ -208,6 +221,8 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
         with connection.write():
             if _version(connection, steps) >= number:
                 continue
+            if version == number - 1 > 0:
+                _back_up(connection, version)
             with connection.errors():
                 step(db)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
@@ -234,23 +249,26 @@ def _version(connection: Connection, steps: Sequence[Step]) -> int:
     return int(version)
 
 
-def _back_up(connection: Connection, version: int) -> Path:
-    """Copy the store beside itself before its tables change, readable by its owner only."""
+def _back_up(connection: Connection, version: int) -> None:
+    """Copy the store beside itself before its tables change, readable by its owner only.
+
+    In a transaction that has not written yet: nobody else upgrades the store, or copies it, at the same time.
+    """
     backup = connection.path.with_name(f"{connection.path.name}.v{version}.bak")
-    beside = backup.with_name(f"{backup.name}.{uuid.uuid4().hex[:8]}")
+    beside = backup.with_name(f"{backup.name}.new")
     try:
+        # What is there is of an upgrade that was killed.
+        for leftover in (beside, beside.with_name(f"{beside.name}-journal")):
+            leftover.unlink(missing_ok=True)
         os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        with closing(sqlite3.connect(beside)) as copy:
-            connection.raw.backup(copy)
-            (copied,) = copy.execute("PRAGMA user_version").fetchone()
-        if copied == version:
-            beside.replace(backup)
-        else:  # another process backed up the same version, and has upgraded the store since
-            beside.unlink()
+        # SQLite does not copy from a connection that is about to write.
+        with closing(sqlite3.connect(connection.path)) as store, closing(sqlite3.connect(beside)) as copy:
+            store.backup(copy)
+        beside.replace(backup)
     except (OSError, sqlite3.Error) as error:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink()
         raise StoreError(
             f"the store cannot be backed up to `{backup}` before its upgrade: {error}",
             hint="make room beside it and try again; the store was not touched",
         ) from None
-    return backup
