@@ -3,9 +3,11 @@
 import csv
 import io
 import json
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
+from rich.cells import cell_len
 from screen import shown
 
 from raptchat.errors import AiNotConfiguredError, RateLimitedError, UsageError
@@ -68,9 +70,53 @@ def test_a_long_cell_is_folded_and_whole() -> None:
 def test_more_columns_than_fit_are_shown_one_under_the_other() -> None:
     terminal = Terminal.recorded(is_tty=True, width=20)
 
-    tables.table(terminal, ["A", "B", "C", "D"], [["1", "2", "3", "4"], ["5", "6", "7", None]], empty="")
+    tables.table(terminal, ["a name", "B"], [["x" * 30, "2026-11-22"], ["5", None]], empty="")
 
-    assert shown(written(terminal)) == ["A  1", "B  2", "C  3", "D  4", "", "A  5", "B  6", "C  7", "D  -"]
+    lines = shown(written(terminal), width=20)
+    assert lines[0] == "a name  xxxxxxxxxxxx"
+    assert lines[3:] == ["B       2026-11-22", "", "a name  5", "B       -"]
+
+
+@pytest.mark.parametrize("width", range(20, 121))
+def test_a_table_fits_at_any_width_and_folds_nothing_short(width: int) -> None:
+    terminal = Terminal.recorded(is_tty=True, width=width)
+    row = ["6163e5f3", "日本語のグループ" * 3, "a long title " * 5, "12", "$0.000123", "2026-11-22 09:30"]
+
+    columns = ["id", "group", "title", "messages", "cost", "last used"]
+    tables.table(terminal, columns, [row] * 2, empty="", numeric=["messages", "cost"])
+
+    lines = shown(written(terminal), width=width)
+    assert all(cell_len(line) <= width for line in lines)
+    for whole in ("6163e5f3", "$0.000123", "last used", *(["2026-11-22"] if width > 20 else [])):
+        assert any(whole in line for line in lines)
+    assert "".join(lines).count("語") == 6
+    assert lines[0].split() == " ".join(columns if width >= 65 else ["id", row[0]]).split()
+
+
+def test_headers_and_names_are_bold_unless_no_colour_is_wanted() -> None:
+    person = Terminal.recorded(is_tty=True)
+    plain = replace(Terminal.recorded(is_tty=True), out_colors=None)
+    for terminal in (person, plain):
+        tables.table(terminal, ["n"], [["1"]], empty="")
+        tables.fields(terminal, [("name", "biology")])
+        tables.fields(terminal, [])
+
+    assert written(person) == "\x1b[1mn\x1b[0m\n1\n\x1b[1mname\x1b[0m  biology\n"
+    assert written(plain) == "n\n1\nname  biology\n"
+
+
+def test_a_wide_table_is_aligned_whatever_its_characters_are_wide() -> None:
+    terminal = Terminal.recorded(is_tty=True, width=40)
+
+    tables.table(
+        terminal, ["n", "what", "cost"], [["日本", "é" * 30, "1"], ["x", "y", "100"]], empty="", numeric=["cost"]
+    )
+
+    assert written(terminal).splitlines()[1:] == [
+        "日本  " + "é" * 28 + "     1",
+        "      éé",
+        "x     y" + " " * 30 + "100",
+    ]
 
 
 def test_words_in_brackets_are_not_markup() -> None:
@@ -91,6 +137,19 @@ def test_one_thing_is_a_name_and_a_value_on_a_line() -> None:
 
     assert shown(written(person)) == ["name         bio␉logy", "description  -"]
     assert written(script) == "name\tbio␉logy\ndescription\t-\n"
+
+
+def test_a_name_that_is_wider_than_the_terminal_leaves_room_for_its_value() -> None:
+    terminal = Terminal.recorded(is_tty=True, width=20)
+
+    tables.fields(terminal, [("n" * 25, "v" * 10), ("b", "c")])
+
+    assert shown(written(terminal), width=20) == [
+        "n" * 10 + "  " + "v" * 8,
+        "n" * 10 + "  vv",
+        "n" * 5,
+        "b           c",
+    ]
 
 
 @pytest.mark.parametrize("is_tty", [True, False])

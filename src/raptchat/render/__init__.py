@@ -29,7 +29,8 @@ class Terminal:
     """The process's three streams: which of them a person sees, how wide that is, and what it can do.
 
     *out_colors* and *err_colors* are `None` where no escape sequence for a style may be written; *repaints* says
-    that the cursor may be moved on standard output. *width* and *height* are in cells.
+    that the cursor may be moved on standard output, and *err_repaints* on standard error. *width* and *height*
+    are in cells.
     """
 
     out: TextIO
@@ -42,6 +43,7 @@ class Terminal:
     out_colors: Colors | None
     err_colors: Colors | None
     repaints: bool
+    err_repaints: bool
 
     @classmethod
     def of_process(cls, environ: Mapping[str, str] = os.environ) -> Self:
@@ -67,6 +69,7 @@ class Terminal:
             out_colors=_colors(environ, is_tty=out_is_tty),
             err_colors=_colors(environ, is_tty=err_is_tty),
             repaints=out_is_tty and environ.get("TERM", "") not in _DUMB,
+            err_repaints=err_is_tty and environ.get("TERM", "") not in _DUMB,
         )
 
     @classmethod
@@ -84,7 +87,12 @@ class Terminal:
             out_colors=colors,
             err_colors=colors,
             repaints=is_tty,
+            err_repaints=is_tty,
         )
+
+    def size_now(self) -> os.terminal_size:
+        """How large the terminal is at this moment, in cells: its window may have been resized."""
+        return _size(os.environ, self.out, self.err, unknown=os.terminal_size((self.width, self.height)))
 
     def write(self, text: str) -> None:
         """Write a result to standard output, at once, as it is: what comes from outside was cleaned before.
@@ -95,13 +103,22 @@ class Terminal:
             self.out.write(text)
             self.out.flush()
         except BrokenPipeError:
+            self.abandon()
             raise
         except OSError as error:
+            self.abandon()
             raise OutputError(f"standard output cannot be written: {error.strerror or error}") from None
         except ValueError:
             if not self.out.closed:
                 raise
             raise OutputError("standard output cannot be written: it is closed") from None
+
+    def abandon(self) -> None:
+        """Let go of standard output: what is still buffered must not fail once more at exit."""
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+            os.dup2(nowhere, self.out.fileno())
+            os.close(nowhere)
 
     def say(self, *lines: str) -> None:
         """One note on standard error, each of *lines* made safe; a broken standard error never raises."""
@@ -136,9 +153,11 @@ def _colors(environ: Mapping[str, str], *, is_tty: bool) -> Colors | None:
     return "256" if term.endswith("256color") else "standard"
 
 
-def _size(environ: Mapping[str, str], *streams: TextIO) -> os.terminal_size:
+def _size(
+    environ: Mapping[str, str], *streams: TextIO, unknown: os.terminal_size = DEFAULT_SIZE
+) -> os.terminal_size:
     columns, lines = (_number(environ.get(name, "")) for name in ("COLUMNS", "LINES"))
-    measured = DEFAULT_SIZE
+    measured = unknown
     for stream in streams:
         with suppress(OSError, ValueError):
             size = os.get_terminal_size(stream.fileno())

@@ -23,8 +23,15 @@ def drawn(renderable: RenderableType, *, width: int, colors: Colors | None, stre
     handed over as `rich.text.Text` or parsed Markdown, never as a `str`, so that nothing in it is rich markup.
     """
     page = _Page(getattr(stream, "encoding", None) or "utf-8")
-    console = Console(
-        file=page,
+    console(page, width=width, colors=colors).print(renderable)
+    # Padding to the full width would wrap when the window is made narrower, and is a nuisance when copied.
+    return _PADDING.sub(lambda padding: _RESET if "\x1b" in padding[0] else "", page.getvalue())
+
+
+def console(file: TextIO, *, width: int, colors: Colors | None) -> Console:
+    """A console of rich's in our colours, which takes nothing it is given for markup."""
+    return Console(
+        file=file,
         width=width,
         color_system=colors,
         theme=_THEME,
@@ -35,9 +42,6 @@ def drawn(renderable: RenderableType, *, width: int, colors: Colors | None, stre
         highlight=False,
         legacy_windows=False,
     )
-    console.print(renderable)
-    # Padding to the full width would wrap when the window is made narrower, and is a nuisance when copied.
-    return _PADDING.sub(lambda padding: _RESET if "\x1b" in padding[0] else "", page.getvalue())
 
 
 class _Page(io.StringIO):

@@ -30,3 +30,11 @@ def when(time: str | None) -> str:
         return datetime.fromisoformat(time).astimezone().strftime("%Y-%m-%d %H:%M")
     except (ValueError, OverflowError):  # of a damaged store: shown as it stands
         return time
+
+
+def duration(seconds: float) -> str:
+    """How long something took, such as `0.4 s`, `12 s` or `2 min 5 s`."""
+    if seconds < 60:
+        return f"{round(seconds, 1):g} s"
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes:,} min {rest} s"

@@ -4,7 +4,8 @@ However it ends, what had arrived is on the screen or in the pipe before the exc
 left at the beginning of a line.
 """
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
@@ -13,6 +14,9 @@ from raptchat.errors import OutputError
 from raptchat.outside import for_pipe, safe
 from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, RetryChunk
 from raptchat.render import Terminal
+from raptchat.render.formats import duration
+from raptchat.render.reasoning import FoldedReasoning, HiddenReasoning, ShownReasoning, WrittenReasoning
+from raptchat.render.waiting import Waiting
 from raptchat.render.writers import Describe, JsonLinesWriter, TextWriter, Writer
 
 
@@ -30,6 +34,14 @@ class ReplyFormat(Enum):
     JSONL = "jsonl"
 
 
+class ReasoningView(Enum):
+    """How much a person sees of what the model thinks before it answers: all, nothing, or its last lines."""
+
+    SHOW = "show"
+    HIDE = "hide"
+    FOLD = "fold"
+
+
 def show(
     chunks: Iterable[Chunk],
     terminal: Terminal,
@@ -38,39 +50,108 @@ def show(
     stream: bool = True,
     quiet: bool = False,
     done: Describe | None = None,
+    reasoning: ReasoningView = ReasoningView.FOLD,
+    waiting: Waiting | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> DoneChunk | None:
     """Write the reply in *chunks* as it arrives, or all at its end without *stream*; return the end, if it came.
 
     *done* gives the fields of the `done` line of `JSONL`. That a request is sent again is said on standard error
-    unless *quiet*. What *chunks* raises rises on, and so do `BrokenPipeError` and `OutputError`.
+    unless *quiet*. *waiting* goes before anything is written. What the model thinks once a part of its answer is
+    written is not shown. What *chunks* raises rises on, and so do `BrokenPipeError` and `OutputError`.
     """
+    waiting = waiting or Waiting(terminal, quiet=True)
     writer = _writer(terminal if stream else replace(terminal, repaints=False), how, done)
-    held: list[str] = []
+    thoughts = _thoughts(reasoning, terminal, writer, waiting, quiet=quiet, clock=clock)
+    # One JSON document is written at the end, by the caller.
+    showing = _Showing(writer, thoughts, waiting, stream=stream and how is not ReplyFormat.JSON, quiet=quiet)
     last: DoneChunk | None = None
     try:
         for chunk in chunks:
-            match chunk:
-                case ContentChunk(text) if stream:
-                    writer.text(text)
-                case ContentChunk(text):
-                    held.append(text)
-                case ReasoningChunk(text):
-                    writer.reasoning(text)
-                case RetryChunk(reason, seconds) if not quiet:
-                    terminal.say(f"{reason}: trying again in {round(seconds, 1):g} s")
-                case DoneChunk():
-                    last = chunk
+            if isinstance(chunk, DoneChunk):
+                last = chunk
+            else:
+                showing.take(chunk)
     except BaseException as raised:
+        showing.fail(raised)
+        raise
+    showing.end(last)
+    return last
+
+
+class _Showing:
+    """A reply as far as it came: what of it is written, what is held, and what is on the terminal meanwhile."""
+
+    def __init__(
+        self, writer: Writer, thoughts: HiddenReasoning, waiting: Waiting, *, stream: bool, quiet: bool
+    ) -> None:
+        self._writer = writer
+        self._thoughts = thoughts
+        self._waiting = waiting
+        self._stream = stream
+        self._quiet = quiet
+        self._held: list[str] = []
+        self._begun = False
+
+    def take(self, chunk: Chunk) -> None:
+        """Show the next chunk that is not the end."""
+        match chunk:
+            case ContentChunk(text) if self._stream:
+                if text:
+                    self._begin()
+                self._writer.text(text)
+            case ContentChunk(text):
+                self._waiting.note("receiving")
+                self._held.append(text)
+            case ReasoningChunk(text):
+                self._thoughts.text(text)
+            case RetryChunk(reason, seconds):
+                self._waiting.note("pausing")
+                if not self._quiet:
+                    self._waiting.say(f"{reason}: trying again in {duration(seconds)}")
+
+    def end(self, last: DoneChunk | None) -> None:
+        """Write what is held, and the end."""
+        self._begin()
+        self._writer.text("".join(self._held))
+        if last is not None:
+            self._writer.done(last)
+        self._writer.end()
+
+    def fail(self, raised: BaseException) -> None:
+        """Write what had arrived before *raised*."""
+        self._begin()
         # A pipe that is broken says so once more here, and must not hide what is rising.
         with suppress(OSError, OutputError):
-            writer.text("".join(held))
-            writer.fail(raised)
-        raise
-    writer.text("".join(held))
-    if last is not None:
-        writer.done(last)
-    writer.end()
-    return last
+            self._writer.text("".join(self._held))
+            self._writer.fail(raised)
+
+    def _begin(self) -> None:
+        """Make room for what is written on standard output."""
+        if not self._begun:
+            self._waiting.stop()
+            self._thoughts.end()
+            self._begun = True
+
+
+def _thoughts(
+    view: ReasoningView,
+    terminal: Terminal,
+    writer: Writer,
+    waiting: Waiting,
+    *,
+    quiet: bool,
+    clock: Callable[[], float],
+) -> HiddenReasoning:
+    if isinstance(writer, JsonLinesWriter):
+        return WrittenReasoning(waiting, writer.reasoning)
+    # It is no part of the reply: where nobody looks on it is not shown.
+    looked_on = terminal.out_is_tty and terminal.err_is_tty
+    if looked_on and view is ReasoningView.SHOW:
+        return ShownReasoning(terminal, waiting, quiet=quiet, clock=clock)
+    if looked_on and view is ReasoningView.FOLD and not quiet:
+        return FoldedReasoning(terminal, waiting, clock=clock)
+    return HiddenReasoning(waiting)
 
 
 def _writer(terminal: Terminal, how: ReplyFormat, done: Describe | None) -> Writer:

@@ -11,19 +11,12 @@ import json
 import re
 from collections.abc import Collection, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from raptchat.outside import for_pipe, safe_line
 from raptchat.render import Terminal
 from raptchat.render.formats import UNKNOWN
 
-if TYPE_CHECKING:
-    from rich.table import Table
-
 Row = Sequence[str | None]
-
-# Columns narrower than this fold names into towers of letters; rows are then shown one under the other.
-_NARROWEST_COLUMN = 6
 
 # What spreadsheet programs take for the beginning of a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -38,17 +31,23 @@ def table(
     empty: str,
     numeric: Collection[str] = (),
 ) -> None:
-    """Write *rows*; the columns named in *numeric* are aligned to the right. Without rows *empty* is said."""
+    """Write *rows*; the columns named in *numeric* are aligned to the right. Without rows *empty* is said.
+
+    Long cells are folded. Where even that does not fit, rows are shown one under the other.
+    """
     if not rows:
         terminal.say(empty)
     elif not terminal.out_is_tty:
         terminal.write("".join("\t".join(map(_cell, row)) + "\n" for row in rows))
-    elif len(columns) * _NARROWEST_COLUMN > terminal.width:
+    else:
+        from raptchat.render.columns import draw
+
+        cells = [[safe_line(name) for name in columns], *([_cell(cell) for cell in row] for row in rows)]
+        if draw(terminal, cells, [name in numeric for name in columns]):
+            return
         for number, row in enumerate(rows):
             terminal.write("\n" if number else "")
             fields(terminal, list(zip(columns, row, strict=True)))
-    else:
-        _draw_table(terminal, columns, rows, numeric)
 
 
 def fields(terminal: Terminal, pairs: Sequence[tuple[str, str | None]]) -> None:
@@ -56,12 +55,9 @@ def fields(terminal: Terminal, pairs: Sequence[tuple[str, str | None]]) -> None:
     if not terminal.out_is_tty:
         terminal.write("".join(f"{_cell(name)}\t{_cell(value)}\n" for name, value in pairs))
         return
-    from rich.table import Table
+    from raptchat.render.columns import draw_pairs
 
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(style="bold", no_wrap=True)
-    grid.add_column(overflow="fold")
-    _write_rows(terminal, grid, pairs)
+    draw_pairs(terminal, [(_cell(name), _cell(value)) for name, value in pairs])
 
 
 def document(terminal: Terminal, value: object) -> None:
@@ -77,26 +73,6 @@ def csv_rows(terminal: Terminal, columns: Sequence[str], rows: Sequence[Row]) ->
     for row in [columns, *rows]:
         writer.writerow([_unlike_formula(clean(cell)) if cell is not None else "" for cell in row])
     terminal.write(page.getvalue())
-
-
-def _draw_table(terminal: Terminal, columns: Sequence[str], rows: Sequence[Row], numeric: Collection[str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    sheet = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for name in columns:
-        sheet.add_column(Text(safe_line(name)), justify="right" if name in numeric else "left", overflow="fold")
-    _write_rows(terminal, sheet, rows)
-
-
-def _write_rows(terminal: Terminal, sheet: "Table", rows: Sequence[Row]) -> None:
-    from rich.text import Text
-
-    from raptchat.render.drawing import drawn
-
-    for row in rows:
-        sheet.add_row(*(Text(_cell(cell)) for cell in row))
-    terminal.write(drawn(sheet, width=terminal.width, colors=terminal.out_colors, stream=terminal.out))
 
 
 def _cell(text: str | None) -> str:

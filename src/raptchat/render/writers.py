@@ -17,9 +17,6 @@ class Writer:
     def text(self, text: str) -> None:
         """Take the next piece of the reply; it may be empty."""
 
-    def reasoning(self, text: str) -> None:
-        """Take the next piece of what the model thought before it answered."""
-
     def done(self, last: DoneChunk) -> None:
         """Take what the reply took."""
 
@@ -66,7 +63,7 @@ class JsonLinesWriter(Writer):
             self._event("content", {"text": text})
 
     def reasoning(self, text: str) -> None:
-        """Write a `reasoning` event."""
+        """Write a `reasoning` event, for a piece of what the model thinks."""
         self._event("reasoning", {"text": text})
 
     def done(self, last: DoneChunk) -> None:
