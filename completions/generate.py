@@ -2,20 +2,8 @@
 
 from pathlib import Path
 
-from typer.completion import get_completion_script
-
-FILES = {"bash": "raptchat.bash", "zsh": "_raptchat", "fish": "raptchat.fish", "pwsh": "raptchat.ps1"}
-
-
-def scripts() -> dict[str, str]:
-    """The text of each file, by its name."""
-    return {
-        file: get_completion_script(prog_name="raptchat", complete_var="_RAPTCHAT_COMPLETE", shell=shell).strip()
-        + "\n"
-        for shell, file in FILES.items()
-    }
-
+from raptchat.cli.completion import FILES, SCRIPTS
 
 if __name__ == "__main__":
-    for file, text in scripts().items():
-        Path(__file__).with_name(file).write_text(text, encoding="utf-8")
+    for shell, file in FILES.items():
+        Path(__file__).with_name(file).write_text(SCRIPTS[shell], encoding="utf-8")

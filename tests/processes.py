@@ -7,7 +7,7 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Self
@@ -76,14 +76,19 @@ class AtTerminal:
     """A process at a pseudo-terminal of its own; *said* is all that it wrote."""
 
     def __init__(
-        self, *words: str, env: Mapping[str, str] | None = None, columns: int = 80, lines: int = 24
+        self,
+        *words: str,
+        env: Mapping[str, str] | None = None,
+        columns: int = 80,
+        lines: int = 24,
+        program: Sequence[str] = RAPTCHAT,
     ) -> None:
         self.said = ""
         self.columns, self.lines = columns, lines
         self._mine, theirs = os.openpty()
         termios.tcsetwinsize(theirs, (lines, columns))
         environ = {**os.environ, "TERM": "xterm-256color"} if env is None else {"TERM": "xterm-256color", **env}
-        command = [sys.executable, "-I", "-S", "-c", _AT_TERMINAL, *RAPTCHAT, *words]
+        command = [sys.executable, "-I", "-S", "-c", _AT_TERMINAL, *program, *words]
         self._process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environ)
         os.close(theirs)
         self._read = 0

@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import Run, rows
 
-from raptchat.demo import DEMO_KEY, DemoGateway
-from raptchat.demo import Answer
+from raptchat.demo import DEMO_KEY, Answer, DemoGateway
 
 KEY = "sk-or-v1-0123456789abcdef0123456789abcdef"
 # Not of the form that the mask knows: nothing but never repeating it keeps it out.
@@ -482,7 +481,7 @@ def test_times_that_are_none_are_shown_as_they_stand(biology: Run, home: Path) -
         (f"credentials show {credential}", "rubbish"),
         ("sessions list", "garbage"),
         (f"sessions show {session}", "garbage"),
-        ("usage --by day", "garbage"),
+        ("usage --by day --all", "garbage"),
         ("vault status", "garbage"),
     ]:
         said = biology(words)

@@ -13,7 +13,7 @@ from conftest import Run, rows
 from typer.testing import CliRunner
 
 from raptchat.cli import Cli
-from raptchat.cli.invocation import Command
+from raptchat.cli.command import Command
 from raptchat.demo import DEMO_KEY, DemoGateway
 
 GATEWAY = [

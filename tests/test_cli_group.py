@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import Run, rows
 
+from raptchat.config import Settings
 from raptchat.demo import DEMO_KEY, DemoGateway
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
@@ -154,6 +155,34 @@ def test_a_removed_group_leaves_its_bill_alone(biology: Run, home: Path) -> None
         ("group.remove", "group remove", "biology")
     ]
     assert b"secret word" not in (home / "raptchat.db").read_bytes()
+
+
+def test_a_removed_group_takes_all_of_its_words_along(biology: Run, home: Path) -> None:
+    # As in test_search.py: without writing the file anew, scraps of such a session would stay in its pages.
+    biology("chat -m demo/echo " + " ".join(f"secretword{number}" for number in range(2_000)))
+    biology("models --refresh -g biology")
+    group_id = json.loads(biology("group show biology --json").out)["id"]
+    paths = Settings.load().paths
+    paths.history_file(group_id).parent.mkdir()
+    paths.history_file(group_id).write_text("secretword")
+    left = {paths.history_file(group_id), paths.models_file(group_id)}
+    assert all(file.exists() for file in left)
+
+    assert biology("group remove biology --yes").err == "removed group `biology`\n"
+
+    assert not any(file.exists() for file in left)
+    assert b"secretword" not in (home / "raptchat.db").read_bytes()
+    assert rows(home, "PRAGMA freelist_count") == [(0,)]
+
+
+def test_a_file_of_a_removed_group_that_cannot_go_is_named(biology: Run) -> None:
+    group_id = json.loads(biology("group show biology --json").out)["id"]
+    history = Settings.load().paths.history_file(group_id)
+    history.mkdir(parents=True)
+
+    said = biology("group remove biology --yes")
+
+    assert said.err.splitlines() == [f"`{history}` is left behind: Is a directory", "removed group `biology`"]
 
 
 def test_add_key_makes_the_group_and_shows_a_hint_only(biology: Run, home: Path) -> None:

@@ -1,24 +1,38 @@
 """What is heavy is imported where it is used: fresh interpreters are asked."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 from conftest import Run, environment
 
-HEAVY = {"cryptography", "httpx", "keyring", "rich", "sqlite3", "sqlite_utils", "pydantic", "asyncio"}
+from raptchat.cli.commands import COMMANDS
+
+HEAVY = {
+    "asyncio",
+    "cryptography",
+    "httpx",
+    "jsonschema_rs",
+    "keyring",
+    "markdown_it",
+    "prompt_toolkit",
+    "pydantic",
+    "rich",
+    "sqlite3",
+    "sqlite_utils",
+}
 FOR_LISTS = {"cryptography", "httpx", "keyring", "rich.markdown", "sqlite_utils", "pydantic"}
 
 
 def loaded(*words: str) -> set[str]:
     """The modules that this command imports, in an interpreter of its own."""
-    command = [sys.executable, "-X", "importtime", "-m", "raptchat", *words]
+    # -X importtime leaves out what `importlib.import_module` imports.
+    command = [sys.executable, "-v", "-m", "raptchat", *words]
     # Coverage, which the tests may run under, brings modules of its own.
     env = {name: value for name, value in environment().items() if not name.startswith("COV")}
     ended = subprocess.run(command, capture_output=True, text=True, check=True, env=env)
-    return {
-        line.rpartition("|")[2].strip() for line in ended.stderr.splitlines() if line.startswith("import time:")
-    }
+    return set(re.findall(r"^import '(\S+)' #", ended.stderr, re.MULTILINE))
 
 
 @pytest.mark.parametrize(
@@ -29,6 +43,30 @@ def test_help_imports_nothing_heavy(words: tuple[str, ...]) -> None:
 
     assert "typer" in modules
     assert not HEAVY & modules
+
+
+@pytest.mark.parametrize("words", [(), ("--help",), ("--version",)])
+def test_what_says_nothing_of_a_command_imports_none(words: tuple[str, ...]) -> None:
+    assert {name for name in loaded(*words) if name.startswith("raptchat.cli.")} <= {
+        "raptchat.cli.command",
+        "raptchat.cli.commands",
+        "raptchat.cli.examples",
+        "raptchat.cli.help",
+        "raptchat.cli.invocation",
+    }
+
+
+def test_a_tab_imports_nothing_heavy_and_only_the_command_that_is_completed(
+    biology: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("_RAPTCHAT_COMPLETE", "fish")
+    for words in ((), ("whoami", "-g"), ("chat", "-m"), ("sessions", "show"), ("config", "get")):
+        modules = loaded(*words)
+
+        assert not (HEAVY - {"sqlite3"}) & modules
+        assert "raptchat.vault" not in modules
+        commands = {name.removeprefix("raptchat.cli.") for name in modules} & set(COMMANDS)
+        assert commands == set(words[:1])
 
 
 @pytest.mark.parametrize("words", ["credentials list", "group list", "sessions list", "usage", "whoami"])

@@ -1,8 +1,7 @@
-"""At a real terminal: the conversation, hidden prompts, questions, Ctrl-C and Ctrl-D."""
+"""At a real terminal: replies, hidden prompts, questions, Ctrl-C and Ctrl-D."""
 
 import os
 import re
-import signal
 import stat
 from pathlib import Path
 
@@ -13,24 +12,6 @@ from processes import AtTerminal
 from raptchat.credentials import CredentialService
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.factory import Factory
-
-
-def test_a_conversation_remembers_what_was_said(biology: Run, gateway: DemoGateway, home: Path) -> None:
-    with AtTerminal("chat") as terminal:
-        first = terminal.until("biology> ")
-        terminal.keys("What is osmosis?\r")
-        terminal.until("biology> ")
-        terminal.keys("And why?\r")
-        terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-
-    payer = f"biology (chosen by the only group) · {DEMO_KEY[:8]}...{DEMO_KEY[-4:]}"
-    assert f"{payer} · ~anthropic/claude-haiku-latest · vault: file" in first
-    assert "Ctrl-D leaves" in first
-    assert [message["role"] for message in gateway.requests[-1].body["messages"]] == ["user", "assistant", "user"]
-    assert rows(home, "SELECT count(*) FROM sessions") == [(1,)]
-    assert rows(home, "SELECT seq, state FROM messages") == [(n, "complete") for n in (1, 2, 3, 4)]
 
 
 def test_a_reply_is_drawn_as_markdown(biology: Run) -> None:
@@ -74,48 +55,6 @@ def test_at_twenty_columns_nothing_is_lost(biology: Run, words: tuple[str, ...])
     ] in letters
 
 
-def test_ctrl_c_in_mid_reply_stops_the_reply_and_not_the_conversation(biology: Run, home: Path) -> None:
-    with AtTerminal("chat", "-m", "demo/endless") as terminal:
-        terminal.until("biology> ")
-        terminal.keys("count\r")
-        terminal.until("20 21")
-        terminal.keys("\x03")
-        terminal.until("stopped; what had arrived is kept")
-        terminal.until("biology> ")
-        terminal.keys("/model demo/echo\r")
-        terminal.until("from now on demo/echo")
-        terminal.until("biology> ")
-        terminal.keys("go on\r")
-        terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-
-    states = rows(home, "SELECT role, state FROM messages ORDER BY seq")
-    assert states == [
-        ("user", "complete"),
-        ("assistant", "incomplete"),
-        ("user", "complete"),
-        ("assistant", "complete"),
-    ]
-    [(kept,)] = rows(home, "SELECT content FROM messages WHERE seq = 2")
-    assert kept.startswith("1 2 3 ")
-    assert rows(home, "SELECT count(*) FROM ai_usage") == [(2,)]
-
-
-def test_ctrl_c_at_the_prompt_says_how_to_leave(biology: Run) -> None:
-    with AtTerminal("chat") as terminal:
-        terminal.until("biology> ")
-        terminal.keys("half a li")
-        terminal.until("half a li")
-        terminal.keys("\x03")
-        # Between two keys readline (CPython's binding) sees the signal with the next one only.
-        terminal.keys("\r")
-        terminal.until("Ctrl-D or /exit leaves")
-        terminal.until("biology> ")
-        terminal.keys("/exit\r")
-        terminal.ends(0)
-
-
 def test_ctrl_c_in_a_single_reply_ends_with_130_and_keeps_what_came(biology: Run, home: Path) -> None:
     with AtTerminal("chat", "-m", "demo/endless", "count") as terminal:
         terminal.until("20 21")
@@ -124,192 +63,6 @@ def test_ctrl_c_in_a_single_reply_ends_with_130_and_keeps_what_came(biology: Run
 
     assert rest.endswith("raptchat: interrupted\r\n")
     assert rows(home, "SELECT role, state FROM messages ORDER BY seq")[1] == ("assistant", "incomplete")
-
-
-def test_sigterm_ends_a_conversation_with_143(biology: Run) -> None:
-    with AtTerminal("chat") as terminal:
-        terminal.until("biology> ")
-        terminal.signal(signal.SIGTERM)
-        # Between two keys readline (CPython's binding) may see the signal with the next one only.
-        terminal.keys("\r")
-        assert "terminated" in terminal.ends(143)
-
-
-def test_every_command_of_a_conversation(biology: Run, home: Path) -> None:
-    with AtTerminal("chat", "-m", "demo/echo") as terminal:
-
-        def says(line: str) -> str:
-            terminal.keys(line + "\r")
-            return terminal.until("biology> ")
-
-        terminal.until("biology> ")
-        listed = says("/help")
-        for command in ("/help", "/model", "/system", "/new", "/usage", "/exit"):
-            assert f"{command} " in listed
-        assert "nothing was used yet" in says("/usage")
-        assert "demo/echo" in says("/model")
-        assert "no system prompt" in says("/system")
-        assert "is changed" in says("/system Be brief.")
-        assert "Be brief." in says("/system")
-        assert "hello there" in says("hello there")
-        assert re.search(r"1 requests?, \d+ tokens in, \d+ out, ", says("/usage"))
-        assert "is changed" in says("/system Be long.")
-        assert "Be long." in says("/system")
-        assert "from now on demo/reply" in says("/model demo/reply")
-        assert "demo/reply" in says("/model")
-        assert "a new session" in says("/new")
-        assert "again" in says("again")
-        refused = says("/modle x")
-        assert "there is no command `/modle`" in refused
-        assert "did you mean /model?" in refused
-        assert "white space" in says("/model two words")
-        assert says("   ").count("biology> ") == 1
-        terminal.keys("/exit\r")
-        terminal.ends(0)
-
-    assert rows(home, "SELECT model, system_prompt FROM sessions ORDER BY rowid") == [
-        ("demo/reply", "Be long."),
-        ("demo/reply", "Be long."),
-    ]
-
-
-@pytest.mark.parametrize("locale", ["C.UTF-8", "C"])
-def test_what_is_no_text_does_not_end_a_conversation(biology: Run, gateway: DemoGateway, locale: str) -> None:
-    with AtTerminal("chat", env=environment(LC_ALL=locale, PYTHONCOERCECLOCALE="0")) as terminal:
-        for line in ("/system a\udce9 b\r", "a\udce9 b\r", "hello\r"):
-            terminal.until("biology> ")
-            terminal.keys(line)
-        terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-
-    assert "Traceback" not in terminal.said
-    assert gateway.requests[-1].body["messages"][-1]["content"] == "hello"
-
-
-def test_an_error_in_a_conversation_does_not_end_it(biology: Run) -> None:
-    with AtTerminal("chat", "-m", "demo/status-401") as terminal:
-        terminal.until("biology> ")
-        terminal.keys("hello\r")
-        said = terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-
-    assert "raptchat: " in said
-    assert "refused the key" in said
-
-
-def test_a_private_conversation_remembers_and_stores_nothing(
-    biology: Run, gateway: DemoGateway, home: Path
-) -> None:
-    with AtTerminal("chat", "--private") as terminal:
-        for line in ("the secret word\r", "again\r"):
-            terminal.until("biology> ")
-            terminal.keys(line)
-        terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-
-    assert len(gateway.requests[-1].body["messages"]) == 3
-    assert rows(home, "SELECT count(*) FROM messages") == [(0,)]
-    assert rows(home, "SELECT count(*) FROM sessions") == [(0,)]
-    assert rows(home, "SELECT count(*) FROM ai_usage") == [(2,)]
-    assert b"secret word" not in b"".join(file.read_bytes() for file in home.rglob("*") if file.is_file())
-
-
-def test_the_history_is_the_groups_own_and_private(biology: Run, home: Path, tmp_path: Path) -> None:
-    with AtTerminal("chat", "-m", "demo/echo") as terminal:
-        terminal.until("biology> ")
-        terminal.keys("what was asked\r")
-        terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-    with AtTerminal("chat", "-m", "demo/echo") as terminal:
-        terminal.until("biology> ")
-        terminal.keys("\x1b[A\r")
-        terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-
-    [(group_id,)] = rows(home, "SELECT id FROM groups")
-    [file] = (home / "history").iterdir()
-    assert file.name == group_id
-    assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    assert file.read_text() == "what was asked\n"
-    assert rows(home, "SELECT content FROM messages WHERE role = 'user'") == [("what was asked",)] * 2
-
-
-def test_a_conversation_goes_on_with_a_session(biology: Run, gateway: DemoGateway, home: Path) -> None:
-    biology("chat first")
-    with AtTerminal("chat", "-c") as terminal:
-        terminal.until("biology> ")
-        terminal.keys("second\r")
-        terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-
-    assert len(gateway.requests[-1].body["messages"]) == 3
-    assert rows(home, "SELECT count(*) FROM sessions") == [(1,)]
-
-
-def test_a_private_conversation_says_what_it_took(biology: Run) -> None:
-    with AtTerminal("chat", "--private", "-m", "demo/echo") as terminal:
-        terminal.until("biology> ")
-        terminal.keys("/usage\r")
-        assert "nothing was used yet" in terminal.until("biology> ")
-        for word in ("one", "two"):
-            terminal.keys(f"{word}\r")
-            terminal.until("biology> ")
-        terminal.keys("/usage\r")
-        said = terminal.until("biology> ")
-        terminal.keys("/exit now\r")
-        terminal.ends(0)
-
-    assert len(re.findall(r"\d+ tokens in, \d+ out, \$0\.\d+, demo/echo", said)) == 2
-
-
-@pytest.mark.parametrize("word", ["/exit now", "/quit"])
-def test_a_conversation_is_left_with_a_word_too(biology: Run, gateway: DemoGateway, word: str) -> None:
-    with AtTerminal("chat") as terminal:
-        terminal.until("biology> ")
-        terminal.keys(f"{word}\r")
-        terminal.ends(0)
-
-    assert gateway.requests == []
-
-
-def test_a_group_that_is_removed_during_its_conversation_does_not_end_it(
-    biology: Run, gateway: DemoGateway, home: Path
-) -> None:
-    with AtTerminal("chat") as asked, AtTerminal("chat") as silent:
-        asked.until("biology> ")
-        asked.keys("hello\r")
-        for terminal in (asked, silent):
-            terminal.until("biology> ")
-        biology("group remove biology --yes")
-        for terminal, missing in ((asked, "there is no session"), (silent, "there is no group with the id")):
-            terminal.keys("hello again\r")
-            assert missing in terminal.until("biology> ")
-            terminal.keys("/help\r")
-            assert "/exit" in terminal.until("biology> ")
-            terminal.keys("\x04")
-            terminal.ends(0)
-
-    assert len(gateway.requests) == 1
-    assert not list(home.glob("history/*"))
-
-
-def test_a_removed_group_leaves_no_history_file(biology: Run, home: Path) -> None:
-    with AtTerminal("chat", "-m", "demo/echo") as terminal:
-        terminal.until("biology> ")
-        terminal.keys("what was asked\r")
-        terminal.until("biology> ")
-        terminal.keys("\x04")
-        terminal.ends(0)
-    assert list(home.glob("history/*"))
-
-    biology("group remove biology --yes")
-    assert not list(home.glob("history/*"))
 
 
 HOSTILE_NAME = "lab\x1b]52;c;aGk=\x07\x9b31m\u202e\nraptchat: paid by history"
@@ -455,7 +208,7 @@ def test_without_a_keyring_a_passphrase_is_offered(
     assert "no terminal to ask" in raptchat("chat osmosis", exit_code=78).err
 
 
-@pytest.mark.parametrize(("typed", "exit_code"), [("\r", 78), ("n\r", 78), ("\x04", 130)])
+@pytest.mark.parametrize(("typed", "exit_code"), [("\r", 78), ("\x04", 130)])
 def test_the_offer_can_be_refused(
     raptchat: Run, gateway: DemoGateway, home: Path, typed: str, exit_code: int
 ) -> None:
@@ -470,11 +223,11 @@ def test_the_offer_can_be_refused(
     assert rows(home, "SELECT count(*) FROM vault_keys") == [(0,)]
 
 
-@pytest.mark.parametrize(("answer", "exit_code", "left"), [("n", 1, 1), ("", 1, 1), ("y", 0, 0), ("YES", 0, 0)])
+@pytest.mark.parametrize(("answer", "exit_code", "left"), [("\r", 1, 1), ("\x04", 1, 1), ("YES\r", 0, 0)])
 def test_what_destroys_asks_first(biology: Run, home: Path, answer: str, exit_code: int, left: int) -> None:
     with AtTerminal("group", "remove", "biology") as terminal:
         terminal.until("removing group `biology` with its keys and sessions? [y/N] ")
-        terminal.keys(answer + "\r")
+        terminal.keys(answer)
         said = terminal.ends(exit_code)
 
     assert ("nothing was changed" in said) == bool(left)

@@ -12,8 +12,7 @@ import pytest
 from conftest import environment
 from processes import AtTerminal, run
 
-from raptchat.demo import DemoGateway
-from raptchat.demo import Answer
+from raptchat.demo import Answer, DemoGateway
 
 # Both open the demo gateway's door; neither stands in any file of the program.
 KEY = "sk-or-v1-demo-Q7fB2xK9sentinelA"

@@ -21,7 +21,12 @@ ENDLESS = ("chat", "-m", "demo/endless", "--no-stdin", "count")
 
 @pytest.mark.parametrize(
     ("number", "exit_code", "word"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "terminated")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 129, "terminated"),
+        (signal.SIGQUIT, 131, "terminated"),
+    ],
 )
 def test_a_signal_in_mid_reply_keeps_what_came(
     biology: Run, home: Path, number: signal.Signals, exit_code: int, word: str
@@ -38,7 +43,10 @@ def test_a_signal_in_mid_reply_keeps_what_came(
     assert (shown + rest).endswith(b"\n")
     [_, (role, state, content)] = rows(home, "SELECT role, state, content FROM messages ORDER BY seq")
     assert (role, state) == ("assistant", "incomplete")
-    assert content == (shown + rest).decode().removesuffix("\n")
+    written = (shown + rest).decode().removesuffix("\n")
+    # The signal can come when a number is kept and not yet written.
+    assert content.startswith(written)
+    assert len(content.removeprefix(written).split()) <= 1
     [(model, cost)] = rows(home, "SELECT model, cost_nano_usd FROM ai_usage")
     assert (model, cost) == ("demo/endless", None)
     assert rows(home, "SELECT last_used_at FROM ai_credentials") == [(None,)]
@@ -244,7 +252,7 @@ main()
         "raptchat.cli",
         "typer",
         "raptchat.errors",
-        "raptchat.cli.vault",
+        "raptchat.cli.chat.ask",
         "get_command",
         "Terminal.of_process",
         "_check_words",

@@ -5,7 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-ENDINGS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+TERMINATIONS = (signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+_HELD_BACK = (signal.SIGINT, *TERMINATIONS)
 
 
 @contextmanager
@@ -17,7 +18,7 @@ def signals_held_back() -> Iterator[None]:
     # No mask: it holds for one thread, and where another one takes the signal the handler runs here all the same.
     came: list[int] = []
     # One that is not Python's own (`None`) could not be put back.
-    handlers = {number: handler for number in ENDINGS if (handler := signal.getsignal(number)) is not None}
+    handlers = {number: handler for number in _HELD_BACK if (handler := signal.getsignal(number)) is not None}
     try:
         for number in handlers:
             signal.signal(number, lambda number, _: came.append(number))

@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
@@ -16,30 +15,17 @@ import typer
 from typer.core import TyperGroup
 
 from raptchat import __version__
-from raptchat.cli import (
-    chat,
-    config,
-    credentials,
-    demo,
-    group,
-    sessions,
-    usage,
-    vault,
-    whoami,
-)
-from raptchat.cli.invocation import (
-    Command,
-    HelpToTerminal,
-    Invocation,
-    Terminated,
-    invocation,
-    raise_terminated,
-    store_option,
-)
+from raptchat.cli.command import HelpToTerminal, store_option
+from raptchat.cli.commands import COMMANDS, Commands
+from raptchat.cli.invocation import Invocation, Terminated, invocation, raise_terminated
 from raptchat.errors import RaptchatError, SignalledError, UsageError
+from raptchat.interruptions import TERMINATIONS
 from raptchat.outside import without_keys
 from raptchat.render import Terminal
 from raptchat.render.errors import error as show_error
+
+# Set by the completion scripts, to the name of the shell that asks.
+COMPLETE_VARIABLE = "_RAPTCHAT_COMPLETE"
 
 _EXTRA_WORDS = re.compile(r"Got unexpected extra argument.*", re.DOTALL)
 _LONG_WORD = re.compile(r"No such command '[^']{16,}'.*", re.DOTALL)
@@ -49,16 +35,39 @@ _KEY_FLAGS = re.compile(r" \(?(Possible options:|Did you mean).*--(api-)?key\b(?
 class Cli(HelpToTerminal, TyperGroup):
     """The one place where an error becomes text and an exit code."""
 
+    entries = COMMANDS
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(store_option())
+        self.commands = Commands(self.commands)  # type: ignore[assignment]  # nobody adds to it later
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands, none of which is imported for it."""
+        del ctx
+        return list(self.commands)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The commands that begin so, and the flags; imports none of the commands."""
+        from typer._click.shell_completion import CompletionItem
+
+        items = [
+            CompletionItem(name, help=entry.help)
+            for name, entry in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return [*items, *super(TyperGroup, self).shell_complete(ctx, incomplete)]
 
     def main(self, *args: Any, **kwargs: Any) -> NoReturn:
         """Run the command line and exit."""
-        words = kwargs.get("args") or (args[0] if args else None)
+        if shell := os.environ.get(COMPLETE_VARIABLE):
+            from raptchat.cli.completing.answer import answer
+
+            answer(self, shell)
+        words = kwargs["args"] if "args" in kwargs else (args[0] if args else None)
         words = list(sys.argv[1:] if words is None else words)
         run = Invocation(terminal=Terminal.of_process())
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        handlers = {number: signal.getsignal(number) for number in TERMINATIONS}
         # One that whoever started this ignores (`nohup`) stays ignored.
         before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
         try:
@@ -104,11 +113,11 @@ def _border(run: Invocation) -> Iterator[None]:
     except Terminated as signalled:
         raise SignalledError("terminated", exit_code=128 + signalled.number) from None
     except BrokenPipeError:
-        # `| head -1` has what it wanted. What is still buffered must not fail again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), _descriptor(run))
-        raise typer.Exit(0) from None
+        raise typer.Exit(0) from None  # `| head -1` has what it wanted
     except Exception as error:  # noqa: BLE001 - the border to bugs: they too end in one line
         if os.environ.get("RAPTCHAT_DEBUG"):
+            import traceback
+
             run.terminal.say(*without_keys("".join(traceback.format_exception(error))).splitlines())
         raise RaptchatError(
             f"a bug in raptchat: {type(error).__name__}",
@@ -126,13 +135,6 @@ def _check_words(words: list[str]) -> None:
                 f"word {number} of the command is not valid UTF-8 at position {error.start}",
                 hint="check the terminal's encoding",
             ) from None
-
-
-def _descriptor(run: Invocation) -> int:
-    try:
-        return run.terminal.out.fileno()
-    except OSError:
-        return os.open(os.devnull, os.O_WRONLY)
 
 
 def _command(error: typer.TyperException) -> str:
@@ -163,6 +165,7 @@ app = typer.Typer(
     name="raptchat",
     help="Chat with language models; each group pays with its own, encrypted API key.",
     rich_markup_mode=None,
+    add_completion=False,
     pretty_exceptions_enable=False,
     pretty_exceptions_show_locals=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -184,14 +187,3 @@ def raptchat(
     del version
     if ctx.invoked_subcommand is None:
         invocation(ctx).terminal.write(ctx.get_help() + "\n")
-
-
-app.command(cls=chat.ChatCommand)(chat.chat)
-app.add_typer(group.app, name="group")
-app.add_typer(credentials.app, name="credentials")
-app.add_typer(sessions.app, name="sessions")
-app.command(cls=Command)(usage.usage)
-app.command(cls=Command)(whoami.whoami)
-app.add_typer(vault.app, name="vault")
-app.add_typer(config.app, name="config")
-app.command(cls=Command)(demo.demo)

@@ -7,7 +7,8 @@ import typer
 
 from raptchat import naming
 from raptchat.cli import documents
-from raptchat.cli.invocation import Command, Invocation, invocation, noun
+from raptchat.cli.command import Command, noun
+from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import CredentialArgument, YesOption
 from raptchat.records import Credential
 from raptchat.render import tables

@@ -46,7 +46,7 @@ def run_demo(question: str, run: Invocation) -> None:
     from raptchat.chat import check_prompt
     from raptchat.cli import credentials
     from raptchat.cli.add_key import AddKey, run_add_key
-    from raptchat.cli.ask import Ask, run_chat
+    from raptchat.cli.chat.ask import Ask, run_chat
     from raptchat.demo import DEMO_KEY, DemoGateway
     from raptchat.render.reply import ReplyFormat
 

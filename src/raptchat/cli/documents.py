@@ -1,8 +1,15 @@
 """The nouns as `--json` shows them: field names in camelCase, unknown as `null`, money as a decimal string."""
 
+from collections.abc import Sequence
 from decimal import Decimal
+from itertools import accumulate
+from typing import TYPE_CHECKING
 
-from raptchat.records import Credential, Group, Message, Session, Usage
+from raptchat.records import Attachment, Credential, Group, Message, Usage
+
+if TYPE_CHECKING:
+    from raptchat.store.search import Found
+    from raptchat.store.sessions import Listed
 
 Document = dict[str, object]
 
@@ -45,30 +52,64 @@ def credential(found: Credential, group_name: str) -> Document:
     }
 
 
-def session(found: Session, group_name: str, messages: int) -> Document:
-    """A session, with how many messages it has."""
+def session(found: "Listed", group_name: str) -> Document:
+    """A session, with how many messages it has and what is known of its cost."""
+    about = found.session
     return {
-        "id": found.id,
-        "groupId": found.group_id,
+        "id": about.id,
+        "groupId": about.group_id,
         "group": group_name,
-        "title": found.title,
-        "model": found.model,
-        "system": found.system_prompt,
-        "messageCount": messages,
-        "createdAt": found.created_at,
-        "lastUsedAt": found.last_used_at,
+        "title": about.title,
+        "model": about.model,
+        "system": about.system_prompt,
+        "messageCount": found.messages,
+        "cost": money(found.cost),
+        "unknownCosts": found.unknown_costs,
+        "createdAt": about.created_at,
+        "lastUsedAt": about.last_used_at,
     }
 
 
 def message(found: Message) -> Document:
-    """A message."""
+    """A message: a reply with its model and reasoning, another with its attachments but for their content."""
+    of_role: Document = (
+        {"model": found.model, "reasoning": found.reasoning}
+        if found.role == "assistant"
+        else {"attachments": [attachment(one) for one in found.attachments]}
+    )
     return {
         "seq": found.seq,
         "role": found.role,
         "content": found.content,
         "state": found.state,
-        "model": found.model,
+        **of_role,
         "createdAt": found.created_at,
+    }
+
+
+def attachment(found: Attachment) -> Document:
+    """A file that goes with a message; *size* in bytes, *hash* its SHA-256."""
+    return {"name": found.name, "mediaType": found.media_type, "size": found.size, "hash": found.hash}
+
+
+def transcript(found: "Listed", group_name: str, messages: Sequence[Message]) -> Document:
+    """A session with all of its messages."""
+    return {**session(found, group_name), "messages": [message(one) for one in messages]}
+
+
+def found_message(found: "Found") -> Document:
+    """A message that was searched for; *hits* are the beginnings and ends of what matched in its *excerpt*."""
+    ends = list(accumulate(map(len, found.excerpt)))
+    return {
+        "session": found.session_id,
+        "groupId": found.group_id,
+        "group": found.group_name,
+        "title": found.title,
+        "seq": found.seq,
+        "role": found.role,
+        "createdAt": found.created_at,
+        "excerpt": "".join(found.excerpt),
+        "hits": [[begin, end] for begin, end in zip(ends[::2], ends[1::2], strict=False)],
     }
 
 

@@ -1,6 +1,5 @@
 """`raptchat group`: who pays, and the key it pays with."""
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -9,8 +8,10 @@ import typer
 from raptchat import naming
 from raptchat.cli import documents
 from raptchat.cli.add_key import AddKey, run_add_key
-from raptchat.cli.invocation import Command, Invocation, invocation, noun
+from raptchat.cli.command import Command, noun
+from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import GroupArgument, ProviderOption, YesOption, working_folder
+from raptchat.cli.scrub import scrub
 from raptchat.config import check_model
 from raptchat.errors import DuplicateGroupError, UsageError
 from raptchat.outside import is_utf8
@@ -165,8 +166,13 @@ def remove(ctx: typer.Context, group: GroupArgument, yes: YesOption = False) -> 
     found = naming.find_group(run.factory.store, group)
     run.confirm(f"removing group `{found.name}` with its keys and sessions", yes=yes)
     CredentialService(run.factory).remove_group(found)
-    with suppress(OSError):
-        run.factory.settings.paths.history_file(found.id).unlink()
+    paths = run.factory.settings.paths
+    for file in (paths.history_file(found.id), paths.models_file(found.id)):
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            run.terminal.say(f"`{file}` is left behind: {error.strerror}")
+    scrub(run)
     _shown(run, found, f"removed group `{found.name}`")
 
 

@@ -17,7 +17,12 @@ from raptchat.records import Group
 GroupArgument = Annotated[str, typer.Argument(metavar="G", help="A group: its name, id, or the id's beginning.")]
 GroupOption = Annotated[
     str | None,
-    typer.Option("--group", "-g", metavar="G", help="The group that pays: name, id, or the id's beginning."),
+    typer.Option(
+        *("--group", "-g"),
+        metavar="G",
+        help="The group that pays: name, id, or the id's beginning.",
+        rich_help_panel="Conversation",
+    ),
 ]
 SessionArgument = Annotated[str, typer.Argument(metavar="ID", help="A session: its id, or a beginning of it.")]
 CredentialArgument = Annotated[

@@ -1,21 +1,31 @@
 """`raptchat sessions`: the conversations that are stored."""
 
+from datetime import date
+from decimal import Decimal
 from typing import Annotated
 
 import typer
 
 from raptchat import naming
 from raptchat.cli import documents
-from raptchat.cli.invocation import Command, invocation, noun
+from raptchat.cli.command import Command, noun
+from raptchat.cli.days import day
+from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import SessionArgument, YesOption
+from raptchat.cli.scrub import scrub
+from raptchat.cli.session_export import export
 from raptchat.errors import UsageError
-from raptchat.outside import safe
-from raptchat.render import tables
-from raptchat.render.formats import when
+from raptchat.records import Session
+from raptchat.render import excerpts, tables, transcript
+from raptchat.render.formats import usd, when
+from raptchat.render.pager import paged
 
-app = noun("Sessions: conversations, each of one group.")
+app = noun("Conversations that are stored.")
 
 _LONGEST_TITLE = 200
+# More than SQLite counts to is asked for as easily as all.
+_MOST = 1_000_000_000
+_FORK = " (fork)"
 
 
 @app.command("list", cls=Command)
@@ -30,9 +40,9 @@ def list_(
     with store.snapshot():
         group_id = naming.find_group(store, group).id if group is not None else None
         names = {each.id: each.name for each in store.groups.all()}
-        found = store.sessions.listed(group_id, limit=limit or -1)
+        found = store.sessions.listed(group_id, limit=min(limit, _MOST) if limit else -1)
     if run.json:
-        listed = [documents.session(one.session, names[one.session.group_id], one.messages) for one in found]
+        listed = [documents.session(one, names[one.session.group_id]) for one in found]
         return tables.document(run.terminal, listed)
     rows = [
         [
@@ -40,17 +50,19 @@ def list_(
             names[one.session.group_id],
             one.session.title,
             str(one.messages),
+            _cost(one.cost, one.unknown_costs),
             when(one.session.last_used_at),
         ]
         for one in found
     ]
-    return tables.table(
-        run.terminal,
-        ["id", "group", "title", "messages", "last used"],
-        rows,
-        numeric=("messages",),
-        empty='there is no session yet: raptchat chat "..." begins one',
-    )
+    with paged(run.terminal) as page:
+        return tables.table(
+            page,
+            ["id", "group", "title", "messages", "cost", "last used"],
+            rows,
+            numeric=("messages", "cost"),
+            empty='there is no session yet: raptchat chat "..." begins one',
+        )
 
 
 @app.command(cls=Command)
@@ -58,20 +70,46 @@ def show(ctx: typer.Context, session: SessionArgument) -> None:
     """Show a session with its messages."""
     run = invocation(ctx)
     store = run.factory.store
-    found = naming.find_session(store, session)
-    messages, group = store.sessions.messages(found.id), store.groups.require(found.group_id)
+    with store.snapshot():
+        found = naming.find_session(store, session)
+        listed, group = store.sessions.summary(found), store.groups.require(found.group_id)
+        messages = store.sessions.messages(found.id)
     if run.json:
-        about = documents.session(found, group.name, len(messages))
-        return tables.document(run.terminal, {**about, "messages": [documents.message(one) for one in messages]})
-    about_lines = [
-        ("session", found.id),
-        ("group", group.name),
-        ("title", found.title),
-    ]
-    tables.fields(run.terminal, [*about_lines, ("system", found.system_prompt)])
-    for one in messages:
-        state = "" if one.state == "complete" else f", {one.state}"
-        run.terminal.write(f"\n{one.seq}. {one.role} ({when(one.created_at)}{state})\n\n{safe(one.content)}\n")
+        return tables.document(run.terminal, documents.transcript(listed, group.name, messages))
+    with paged(run.terminal) as page:
+        return transcript.show(page, transcript.as_markdown(found, group.name, messages))
+
+
+@app.command(cls=Command)
+def search(
+    ctx: typer.Context,
+    text: Annotated[list[str], typer.Argument(metavar="TEXT...", help='Words, "phrases", beginnings*.')],
+    group: Annotated[
+        list[str] | None,
+        typer.Option("--group", "-g", metavar="G", help="Only in this group; repeatable."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Only the newest N.")] = 20,
+) -> None:
+    """Find messages that hold all of these words, in any order; the newest first."""
+    from raptchat.store.search import Query
+
+    run = invocation(ctx)
+    store = run.factory.store
+    query = Query.read(" ".join(text))
+    if not query:
+        raise UsageError("there is nothing to search for", hint="raptchat sessions search WORD")
+    with store.snapshot():
+        group_ids = [naming.find_group(store, word).id for word in group] if group else None
+        found = store.sessions.search(query, group_ids=group_ids, limit=min(limit, _MOST) + 1)
+    shown = found[:limit]
+    if run.json:
+        return tables.document(run.terminal, [documents.found_message(one) for one in shown])
+    if not shown:
+        return run.terminal.say("nothing was found")
+    with paged(run.terminal) as page:
+        excerpts.show(page, shown)
+    if len(found) > limit:
+        run.terminal.say(f"there are more: --limit {limit * 5} shows more of them")
     return None
 
 
@@ -82,30 +120,112 @@ def rename(
     """Give a session another title."""
     run = invocation(ctx)
     store = run.factory.store
-    found = naming.find_session(store, session)
     wanted = " ".join(title.split())
     if not wanted or len(wanted) > _LONGEST_TITLE:
         raise UsageError(f"a title has 1 to {_LONGEST_TITLE} characters")
     with store.write():
+        found = naming.find_session(store, session)
         store.sessions.set(found.id, title=wanted)
-    renamed = naming.find_session(store, found.id)
+        renamed = naming.find_session(store, found.id)
+        document = _document(run, renamed)
     if run.json:
-        count = len(store.sessions.messages(found.id))
-        return tables.document(
-            run.terminal, documents.session(renamed, run.factory.store.groups.require(found.group_id).name, count)
-        )
+        return tables.document(run.terminal, document)
     return run.terminal.say(f"session {found.id[:8]} is now `{wanted}`")
 
 
 @app.command(cls=Command)
-def remove(ctx: typer.Context, session: SessionArgument, yes: YesOption = False) -> None:
-    """Remove a session and its messages from the file for good; its usage stays in the ledger."""
+def fork(
+    ctx: typer.Context,
+    session: SessionArgument,
+    at: Annotated[int | None, typer.Option(metavar="SEQ", help="Only up to this message; default: all.")] = None,
+) -> None:
+    """Copy a session into a new one of the same group, to go on differently; its usage is not copied."""
     run = invocation(ctx)
     store = run.factory.store
-    found = naming.find_session(store, session)
+    with store.write():
+        found = naming.find_session(store, session)
+        numbers = [message.seq for message in store.sessions.messages(found.id)]
+        if at is not None and at not in numbers:
+            has = f"its messages are {numbers[0]} to {numbers[-1]}" if numbers else "it has none"
+            raise UsageError(f"session {found.id[:8]} has no message {at}: {has}")
+        title = found.title and found.title[: _LONGEST_TITLE - len(_FORK)] + _FORK
+        copied = store.sessions.copy(found.id, title=title, until=at or max(numbers, default=0))
+        document = _document(run, copied)
+    if run.json:
+        return tables.document(run.terminal, document)
+    # The id is the result: `raptchat chat --session "$(raptchat sessions fork ID)"`.
+    run.terminal.write(f"{copied.id}\n")
+    return None
+
+
+app.command(cls=Command)(export)
+
+
+@app.command(cls=Command)
+def remove(
+    ctx: typer.Context,
+    session: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="A session: its id, or its beginning.")
+    ] = None,
+    before: Annotated[
+        str | None, typer.Option(metavar="DATE", help="All that were last used before this day (UTC).")
+    ] = None,
+    group: Annotated[
+        str | None, typer.Option("--group", "-g", metavar="G", help="With --before: only this group's.")
+    ] = None,
+    yes: YesOption = False,
+) -> None:
+    """Remove a session and its messages from the file for good; its usage stays in the ledger."""
+    run = invocation(ctx)
+    if (session is None) == (before is None):
+        raise UsageError("name one session, or a day with --before", hint="raptchat sessions list")
+    if session is not None:
+        if group is not None:
+            raise UsageError("--group goes with --before: a session has one group", hint="leave it out")
+        return _remove_one(run, session, yes=yes)
+    assert before is not None
+    return _remove_before(run, day(before, "--before"), group, yes=yes)
+
+
+def _remove_one(run: Invocation, word: str, *, yes: bool) -> None:
+    store = run.factory.store
+    found = naming.find_session(store, word)
     run.confirm(f"removing session {found.id[:8]} with its messages", yes=yes)
     with store.write():
         store.sessions.remove(found.id)
+    scrub(run)
     if run.json:
         return tables.document(run.terminal, {"removed": found.id})
     return run.terminal.say(f"removed session {found.id[:8]}")
+
+
+def _remove_before(run: Invocation, first_kept: date, group: str | None, *, yes: bool) -> None:
+    store = run.factory.store
+    owner = naming.find_group(store, group) if group is not None else None
+    group_id = owner.id if owner else None
+    count = store.sessions.count_unused_since(first_kept.isoformat(), group_id=group_id)
+    whose = f"of group `{owner.name}`" if owner else "of all groups"
+    if count:
+        run.confirm(
+            f"removing {_sessions(count)} {whose}, last used before {first_kept}, with their messages", yes=yes
+        )
+        with store.write():
+            # Counted once more: one that was used while the question stood stays.
+            count = store.sessions.remove_unused_since(first_kept.isoformat(), group_id=group_id)
+    scrub(run)
+    if run.json:
+        return tables.document(run.terminal, {"removedSessions": count})
+    return run.terminal.say(f"removed {_sessions(count)} {whose}")
+
+
+def _document(run: Invocation, session: Session) -> documents.Document:
+    store = run.factory.store
+    return documents.session(store.sessions.summary(session), store.groups.require(session.group_id).name)
+
+
+def _cost(cost: Decimal | None, unknown: int) -> str:
+    return usd(cost) + (f" + {unknown} unknown" if unknown and cost is not None else "")
+
+
+def _sessions(count: int) -> str:
+    return "1 session" if count == 1 else f"{count:,} sessions"

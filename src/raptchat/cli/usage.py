@@ -1,18 +1,42 @@
 """`raptchat usage`: what was used, by whom, and what it cost."""
 
-from datetime import UTC, date, datetime
-from typing import Annotated
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raptchat import naming
+from raptchat.cli.days import day
 from raptchat.cli.documents import Document, money
-from raptchat.cli.invocation import invocation
+from raptchat.cli.invocation import Invocation, invocation
+from raptchat.clock import utc_now
 from raptchat.errors import UsageError
 from raptchat.outside import safe_line
 from raptchat.records import UsageRow
 from raptchat.render import tables
-from raptchat.render.formats import tokens, usd
+from raptchat.render.formats import UNKNOWN, tokens, usd
+
+if TYPE_CHECKING:
+    from raptchat.render.charts import Bar
+    from raptchat.store.ledger import By
+
+_UNKNOWN_COST = "unknown"
+# Narrower terminals show the sum of the tokens only.
+_WIDE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The days that are summed up, in UTC, asked for on *today*; without *first* or *last* all on that side."""
+
+    first: date | None
+    last: date | None
+    today: date
+    words: str
 
 
 def usage(
@@ -26,28 +50,26 @@ def usage(
         str | None, typer.Option(metavar="DATE", help="From this day on (UTC), such as 2026-11-01.")
     ] = None,
     until: Annotated[str | None, typer.Option(metavar="DATE", help="Up to the end of this day (UTC).")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Since the first day, not only this month.")] = False,
     csv: Annotated[bool, typer.Option("--csv", help="Write comma-separated values.")] = False,
 ) -> None:
-    """Sum up tokens and cost; what the gateway did not name is unknown, never zero."""
-    from raptchat.store.ledger import BY, By
+    """Sum up tokens and cost; what the gateway did not name is unknown, never zero.
 
+    Without --since, --until or --all it is the month to date (UTC).
+    """
     run = invocation(ctx)
-    keys: list[By] = []
-    for word in ",".join(by or ["group"]).split(","):
-        key = next((known for known in BY if known == word.strip().lower()), None)
-        if key is None:
-            raise UsageError(f"usage is not summed by `{safe_line(word)}`", hint=f"--by {', '.join(BY)}")
-        if key not in keys:
-            keys.append(key)
+    keys = _keys(by)
+    period = _period(since, until, everything=everything, today=date.fromisoformat(utc_now()[:10]))
     if csv and run.json:
         raise UsageError("--csv and --json exclude each other")
     store = run.factory.store
+    found = naming.find_group(store, group) if group is not None else None
     rows = store.ledger.report(
         keys,
-        group_id=naming.find_group(store, group).id if group is not None else None,
-        since=_day(since, "--since").isoformat() if since is not None else "",
+        group_id=found.id if found is not None else None,
+        since=period.first.isoformat() if period.first is not None else "",
         # Sorts behind every time of that day, and needs no day after it.
-        until=_day(until, "--until").isoformat() + "\U0010ffff" if until is not None else "\U0010ffff",
+        until=(period.last.isoformat() if period.last is not None else "") + "\U0010ffff",
     )
     if run.json:
         return tables.document(run.terminal, [_document(row) for row in rows])
@@ -55,20 +77,122 @@ def usage(
         columns = [*keys, *(name for name in _document_columns() if name not in keys)]
         cells = [[_cell(_document(row)[name]) for name in columns] for row in rows]
         return tables.csv_rows(run.terminal, columns, cells)
+    if rows and run.terminal.out_is_tty:
+        of = f" of {safe_line(found.name)}" if found is not None else ""
+        return _draw(run, keys, rows, period, f"usage{of} {period.words}")
     return tables.table(
         run.terminal,
         [*keys, "requests", "input", "output", "total", "cost"],
         [[*(row.keys[key] for key in keys), *_numbers(row)] for row in rows],
-        numeric=("requests", "input", "output", "total", "cost"),
-        empty="nothing was used" + (" in that time" if since or until else " yet"),
+        empty=f"nothing was used {period.words}" if period.first or period.last else "nothing was used yet",
+    )
+
+
+def _keys(words: list[str] | None) -> "list[By]":
+    from raptchat.store.ledger import BY
+
+    keys: list[By] = []
+    for word in ",".join(words or ["group"]).split(","):
+        key = next((known for known in BY if known == word.strip().lower()), None)
+        if key is None:
+            raise UsageError(f"usage is not summed by `{safe_line(word)}`", hint=f"--by {', '.join(BY)}")
+        if key not in keys:
+            keys.append(key)
+    return keys
+
+
+def _period(since: str | None, until: str | None, *, everything: bool, today: date) -> Period:
+    if everything and (since is not None or until is not None):
+        raise UsageError("--all goes with neither --since nor --until", hint="leave out --all")
+    first = day(since, "--since") if since is not None else None
+    last = day(until, "--until") if until is not None else None
+    if everything:
+        return Period(None, None, today, "since the first day")
+    if first is None and last is None:
+        # What another machine's clock has put into a month to come is none of this one's.
+        return Period(today.replace(day=1), today, today, f"in {today:%Y-%m}, to date (UTC)")
+    words = [f"from {first}"] * (first is not None) + [f"up to {last}"] * (last is not None)
+    return Period(first, last, today, f"{' '.join(words)} (UTC)")
+
+
+def _draw(run: Invocation, keys: "Sequence[By]", rows: Sequence[UsageRow], period: Period, title: str) -> None:
+    from raptchat.render import charts
+    from raptchat.render.pager import paged
+
+    columns = ["cost", "tokens", "requests", *(["input", "output"] if run.terminal.width >= _WIDE else [])]
+    # Free models cost nothing, and are used all the same.
+    by_tokens = not any(row.cost for row in rows) and any(row.total_tokens for row in rows)
+    drawn = [_bar(row, ", ".join(row.keys[key] or UNKNOWN for key in keys), columns, by_tokens) for row in rows]
+    encoding = getattr(run.terminal.out, "encoding", None)
+    with paged(run.terminal) as terminal:
+        terminal.write(f"{title}; bars: {'tokens' if by_tokens else 'cost'}\n\n")
+        if list(keys) == ["day"]:
+            last = min(period.last or period.today, period.today)
+            charts.months(terminal, _by_date(drawn), first=period.first, last=last, encoding=encoding)
+            terminal.write("\n")
+        charts.bars(
+            terminal, drawn, columns, total=_bar(_sum(rows), "total", columns, by_tokens), encoding=encoding
+        )
+
+
+def _by_date(bars: "Sequence[Bar]") -> "dict[date, Bar]":
+    found = {}
+    for bar in bars:
+        with suppress(ValueError):  # of a damaged store: it stands below, as it is
+            found[date.fromisoformat(bar.label)] = bar
+    return found
+
+
+def _bar(row: UsageRow, label: str, columns: Sequence[str], by_tokens: bool) -> "Bar":
+    from raptchat.render.charts import Bar
+
+    cost = _cost(row)
+    figures = {
+        "cost": _UNKNOWN_COST if cost == UNKNOWN else cost,
+        "tokens": tokens(row.total_tokens),
+        "requests": f"{row.requests:,}",
+        "input": tokens(row.input_tokens),
+        "output": tokens(row.output_tokens),
+    }
+    known_tokens = Decimal(row.total_tokens) if row.total_tokens is not None else None
+    return Bar(
+        label=label,
+        known=known_tokens if by_tokens else row.cost,
+        unknown=bool(row.unknown_tokens if by_tokens else row.unknown_costs),
+        figures=tuple(figures[column] for column in columns),
+    )
+
+
+def _sum(rows: Sequence[UsageRow]) -> UsageRow:
+    """All of *rows* as one; the sums are over what is known."""
+
+    def total(numbers: list[int | None]) -> int | None:
+        known = [number for number in numbers if number is not None]
+        return sum(known) if known else None
+
+    costs = [row.cost for row in rows if row.cost is not None]
+    return UsageRow(
+        keys={},
+        requests=sum(row.requests for row in rows),
+        input_tokens=total([row.input_tokens for row in rows]),
+        output_tokens=total([row.output_tokens for row in rows]),
+        total_tokens=total([row.total_tokens for row in rows]),
+        cached_tokens=total([row.cached_tokens for row in rows]),
+        reasoning_tokens=total([row.reasoning_tokens for row in rows]),
+        cost=sum(costs, Decimal(0)) if costs else None,
+        unknown_tokens=sum(row.unknown_tokens for row in rows),
+        unknown_costs=sum(row.unknown_costs for row in rows),
     )
 
 
 def _numbers(row: UsageRow) -> list[str | None]:
-    cost = usd(row.cost)
-    unknown = f" + {row.unknown_costs} unknown" if row.unknown_costs and row.cost is not None else ""
     sums = [tokens(row.input_tokens), tokens(row.output_tokens), tokens(row.total_tokens)]
-    return [str(row.requests), *sums, f"{cost}{unknown}"]
+    return [str(row.requests), *sums, _cost(row)]
+
+
+def _cost(row: UsageRow) -> str:
+    unknown = f" + {row.unknown_costs} unknown" if row.unknown_costs and row.cost is not None else ""
+    return f"{usd(row.cost)}{unknown}"
 
 
 def _document(row: UsageRow) -> Document:
@@ -92,10 +216,3 @@ def _document_columns() -> list[str]:
 
 def _cell(value: object) -> str | None:
     return None if value is None else str(value)
-
-
-def _day(text: str, option: str) -> date:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
-    except ValueError:
-        raise UsageError(f"`{option}` must be a day such as 2026-11-01: `{safe_line(text)}`") from None

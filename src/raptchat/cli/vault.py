@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raptchat.cli.command import Command, noun
 from raptchat.cli.documents import Document
-from raptchat.cli.invocation import Command, Invocation, invocation, noun
+from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import YesOption
 from raptchat.errors import UsageError
 from raptchat.outside import safe_line

@@ -1,0 +1,1 @@
+"""What a Tab offers: the words so far in, candidates out."""
