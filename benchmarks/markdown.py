@@ -22,6 +22,7 @@ from rich.markdown import Markdown
 
 from raptchat.render import Terminal
 from raptchat.render.markdown import MarkdownWriter
+from raptchat.render.markdown.live import LiveMarkdownWriter
 
 SIZES = [2_000, 10_000, 32_000, 100_000]
 # The two sizes of the goal: the last costs at most twelve times this one.
@@ -90,12 +91,12 @@ def pieces(text: str) -> list[str]:
     return [text[at : at + CHARACTERS_PER_TOKEN] for at in range(0, len(text), CHARACTERS_PER_TOKEN)]
 
 
-def streamed(text: str, clock: Callable[[], float] = time.monotonic) -> Callable[[Counter], None]:
+def streamed(text: str, clock: Callable[[], float] | None = None) -> Callable[[Counter], None]:
     """Stream *text* as fast as it goes, or as *clock* says, which is read once a token and once a painting."""
 
     def work(counter: Counter) -> None:
-        terminal = Terminal.recorded(is_tty=True, width=WIDTH, height=HEIGHT)
-        writer = MarkdownWriter(replace(terminal, out=counter), clock=clock)
+        terminal = replace(Terminal.recorded(is_tty=True, width=WIDTH, height=HEIGHT), out=counter)
+        writer = MarkdownWriter(terminal, clock=clock) if clock else LiveMarkdownWriter(terminal)
         for piece in pieces(text):
             writer.text(piece)
         writer.end()

@@ -2,7 +2,14 @@
 
 from pathlib import Path
 
-from raptchat.cli.completion import FILES, SCRIPTS
+from raptchat.cli.completion import SCRIPTS, Shell
+
+FILES = {
+    Shell.BASH: "raptchat.bash",
+    Shell.ZSH: "_raptchat",
+    Shell.FISH: "raptchat.fish",
+    Shell.POWERSHELL: "raptchat.ps1",
+}
 
 if __name__ == "__main__":
     for shell, file in FILES.items():

@@ -94,7 +94,7 @@ def _examples(path: tuple[str, ...]) -> list[str]:
     for example in EXAMPLES.get(path, ()):
         lines += [
             ".PP",
-            _line(example.does + ("" if example.does.endswith("?") else ":")),
+            _line(example.heading),
             ".PP",
             ".RS 4",
             ".EX",

@@ -107,12 +107,16 @@ class AtTerminal:
         begin, self._read = self._read, found + len(text)
         return self.said[begin : self._read]
 
-    def ends(self, exit_code: int) -> str:
-        """Read to the end and see that the process ended so; return what came since the last `until`."""
+    def ends(self, exit_code: int | None) -> str:
+        """Read to the end and see that the process ended so (`None`: however it likes).
+
+        Returns what came since the last `until`.
+        """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while self._more(deadline):
             pass
-        assert self._process.wait(PATIENCE_SECONDS) == exit_code, self.said
+        ended = self._process.wait(PATIENCE_SECONDS)
+        assert exit_code is None or ended == exit_code, self.said
         return self.said[self._read :]
 
     def signal(self, number: signal.Signals) -> None:

@@ -1,9 +1,10 @@
 """What a person sees: the lines that a terminal emulator holds after a text was written to it."""
 
+import io
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import pyte
@@ -12,6 +13,32 @@ from raptchat.render import Terminal
 
 _HISTORY = 100_000
 _ATOM = re.compile(r"\x1b\[(?P<mode>\?\d+)?(?P<number>[\d;]*)(?P<name>[A-Za-z])|\n|\r|[^\x1b\n\r]+")
+# At a joiner or a variation selector pyte drops the rest of the text.
+_WITHOUT_CELL = re.compile("[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]")
+
+
+class Clock:
+    """A clock that is set by hand, and that each look sets *step* seconds on."""
+
+    def __init__(self, now: float = 0.0, *, step: float = 0.0) -> None:
+        self.now = now
+        self._step = step
+
+    def __call__(self) -> float:
+        self.now += self._step
+        return self.now
+
+
+def one_screen(width: int = 80, height: int = 24) -> Terminal:
+    """A terminal whose two streams go to the same screen."""
+    terminal = Terminal.recorded(is_tty=True, width=width, height=height)
+    return replace(terminal, err=terminal.out)
+
+
+def error_of(terminal: Terminal) -> str:
+    """What was written to its standard error."""
+    assert isinstance(terminal.err, io.StringIO)
+    return terminal.err.getvalue()
 
 
 def shown(text: str, *, width: int = 80, height: int = 24) -> list[str]:
@@ -60,7 +87,7 @@ class CroppingScreen:
     def feed(self, text: str) -> None:
         """Show *text*."""
         # The terminal driver's part (ONLCR): a newline also returns the carriage.
-        self._stream.feed(text.replace("\n", "\r\n"))
+        self._stream.feed(_WITHOUT_CELL.sub("", text).replace("\n", "\r\n"))
 
     def resize(self, width: int, height: int) -> None:
         """Have this size from now on; pyte's own way would lose lines at the top."""

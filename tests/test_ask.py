@@ -10,24 +10,15 @@ from pathlib import Path
 import pytest
 from conftest import Run, rows
 from processes import AtTerminal
+from screen import Clock
 
-from raptchat.cli.chat.afterwards import cite, usage_line, warn
+from raptchat.cli.chat.notes import cite, usage_line, warn
 from raptchat.cli.chat.pace import Pace
 from raptchat.demo import Answer, DemoGateway
 from raptchat.records import Chunk, Citation, ContentChunk, DoneChunk, ReasoningChunk, RetryChunk, Usage
 from raptchat.render import Terminal
 
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x06\x00\x00\x00\x1f\x15\xc4\x89"
-
-
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 50.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def done(**fields: object) -> DoneChunk:

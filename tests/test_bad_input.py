@@ -265,7 +265,7 @@ def test_the_help_of_add_key_shows_neither_hidden_flags_nor_hidden_words(raptcha
 
     assert "--key-file" in shown
     assert not re.search(r"--(api-)?key\b(?!-)", shown)
-    assert shown.splitlines()[0] == "Usage: raptchat group add-key [OPTIONS] {G}"
+    assert shown.splitlines()[0] == "Usage: raptchat group add-key [OPTIONS] G"
 
 
 def test_a_key_in_the_variable_that_names_the_group_is_not_repeated(

@@ -2,12 +2,13 @@
 
 import io
 import unicodedata
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
 
-from raptchat.render import Terminal
+from raptchat.render import Page, Terminal
 from raptchat.render.charts import Bar, bars, months
 
 TOTAL = Bar("total", None, unknown=False, figures=("$3.00 + 1 unknown", "1,234,567", "12"))
@@ -24,9 +25,9 @@ def text(terminal: Terminal) -> str:
     return terminal.out.getvalue()
 
 
-def drawn(rows: list[Bar] = ROWS, *, width: int = 80, encoding: str | None = None) -> list[str]:
-    terminal = Terminal.recorded(width=width)
-    bars(terminal, rows, COLUMNS, total=TOTAL, encoding=encoding)
+def drawn(rows: list[Bar] = ROWS, *, width: int = 80, encoding: str = "utf-8") -> list[str]:
+    terminal = replace(Terminal.recorded(width=width), out=Page(encoding))
+    bars(terminal, rows, COLUMNS, total=TOTAL)
     return text(terminal).splitlines()
 
 
@@ -141,8 +142,8 @@ def test_a_day_that_was_not_asked_for_is_not_a_day_without_use() -> None:
 
 
 def test_a_narrow_terminal_folds_the_month() -> None:
-    terminal = Terminal.recorded(width=20)
-    months(terminal, {date(2024, 1, 31): day("1")}, last=date(2024, 12, 31), encoding="ascii")
+    terminal = replace(Terminal.recorded(width=20), out=Page("ascii"))
+    months(terminal, {date(2024, 1, 31): day("1")}, last=date(2024, 12, 31))
 
     assert text(terminal) == f"2024-01\n{'.' * 20}\n{'.' * 10}@\n"
 

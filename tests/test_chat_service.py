@@ -849,6 +849,15 @@ def private(desk: Desk, messages: list[Message], **arguments: Any) -> list[Chunk
     return list(desk.service.send_private(desk.group.id, messages, **arguments))
 
 
+def test_a_private_message_that_could_not_be_booked_is_not_sent(desk: Desk) -> None:
+    desk.factory.store._connection.execute("PRAGMA query_only = ON")
+
+    with pytest.raises(StoreError, match="read-only"):
+        private(desk, [Message("user", "hello")])
+
+    assert desk.gateway.requests == []
+
+
 def test_of_a_private_message_nothing_but_the_usage_is_stored(desk: Desk) -> None:
     chunks = private(desk, [Message("user", "a private matter")], system="In private.")
 

@@ -214,7 +214,8 @@ def test_a_session_is_named_by_the_beginning_of_its_id(two: Run, gateway: DemoGa
     for more in ("", "--dry-run "):
         said = two(f"chat -g history --session {session} {more}two", exit_code=6)
         assert said.out == ""
-        assert "belongs to group `biology`" in said.err
+        assert "belongs to group `biology`, not to `history` (chosen by --group)" in said.err
+        assert f"hint: raptchat chat --group biology --session {session[:8]}\n" in said.err
     assert len(gateway.requests) == 2
     assert rows(home, "SELECT count(*) FROM messages") == [(4,)]
 

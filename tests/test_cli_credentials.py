@@ -49,7 +49,9 @@ def test_a_list_of_one_group(biology: Run) -> None:
 
     assert [one["group"] for one in json.loads(biology("credentials list HISTORY --json").out)] == ["history"]
     assert json.loads(biology("credentials list geography --json").out) == []
-    assert "there is no key yet" in biology("credentials list geography").err
+    assert biology("credentials list geography").err == "there is no key yet: raptchat group add-key geography\n"
+    assert biology("credentials -g history").out == biology("credentials list history").out
+    assert "named twice" in biology("credentials list history -g history", exit_code=2).err
     assert "there is no group" in biology("credentials list nobody", exit_code=3).err
 
 

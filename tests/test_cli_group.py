@@ -20,7 +20,8 @@ def test_a_group_is_made_with_its_settings(raptchat: Run) -> None:
 
     shown = json.loads(raptchat("group show BIOLOGY --json").out)
     assert set(shown) == {
-        "id", "name", "description", "model", "system", "provider", "createdAt", "updatedAt",
+        "id", "name", "description", "model", "system", "provider", "keyHint", "lastUsedAt", "createdAt",
+        "updatedAt",
     }  # fmt: skip
     assert (shown["name"], shown["model"], shown["system"]) == ("Biology", "demo/echo", "Be brief.")
     assert shown["provider"] is None
@@ -65,10 +66,16 @@ def test_json_is_asked_for_between_or_after_the_words(biology: Run) -> None:
 def test_a_list_shows_the_key_and_its_last_use(biology: Run) -> None:
     biology("group create history")
     before = [line.split("\t") for line in biology("group list").out.splitlines()]
-    assert before == [["biology", f"{DEMO_KEY[:8]}...{DEMO_KEY[-4:]}", "-", "-", "-"], ["history", *"----"]]
+    hint = f"{DEMO_KEY[:8]}...{DEMO_KEY[-4:]}"
+    assert before == [["biology", hint, "never", "-", "-"], ["history", *"----"]]
+    assert f"key\t{hint}\nlast used\tnever\n" in biology("group show biology").out
 
     biology("chat -g biology hello")
     assert re.match(r"biology\t\S+\t\d{4}-\d\d-\d\d \d\d:\d\d\t", biology("group list").out)
+    listed = json.loads(biology("group list --json").out)
+    assert [one["keyHint"] for one in listed] == [hint, None]
+    assert TIME.fullmatch(listed[0]["lastUsedAt"])
+    assert json.loads(biology("group show biology --json").out) == listed[0]
 
 
 def test_settings_are_changed_and_taken_away(raptchat: Run) -> None:

@@ -55,7 +55,7 @@ def test_the_list_has_the_last_used_first(biology: Run, session: str) -> None:
     assert listed[0]["id"] == session
     assert all(one[name].endswith("Z") for one in listed for name in ("createdAt", "lastUsedAt"))
     assert [one["group"] for one in json.loads(biology("sessions -g history --json").out)] == ["history"]
-    assert len(json.loads(biology("sessions list --limit 1 --json").out)) == 1
+    assert len(json.loads(biology("sessions -n 1 --json").out)) == 1
 
 
 def test_without_a_session_it_says_how_one_begins(biology: Run) -> None:

@@ -82,6 +82,7 @@ def test_into_a_pipe_go_lines_without_a_header(booked: Run) -> None:
         ("--by day --since 2026-11-01 --until 2026-11-01", [("2026-11-01", 1)]),
         ("--by day --since 2026-11-02 --until 2026-11-01", []),
         ("history --by model", [("demo/echo", 1)]),
+        ("-g history --by model", [("demo/echo", 1)]),
     ],
 )
 def test_what_is_summed_can_be_chosen(booked: Run, words: str, expected: list[tuple[str, int]]) -> None:
@@ -203,6 +204,14 @@ def test_a_person_sees_bars_with_what_is_not_known_hatched(booked: Run) -> None:
     assert re.fullmatch(r"history +\$0\.000000 +2 +1", history)
     assert re.fullmatch(r"total +\$2\.000002 \+ 1 unknown +167 +4", total)
     assert lines[6] == "░ not known: the gateway did not say it"
+
+
+def test_an_id_is_drawn_short_so_that_what_follows_it_is_seen(biology: Run) -> None:
+    biology("chat hello")
+    [session] = json.loads(biology("sessions --json").out)
+
+    assert drawn("--by session --by day")[3].startswith(f"{session['id'][:8]}, {session['lastUsedAt'][:10]} ")
+    assert biology("usage --by session").out.startswith(f"{session['id']}\t")
 
 
 def test_a_cost_that_is_not_known_is_never_drawn_as_nothing(booked: Run) -> None:

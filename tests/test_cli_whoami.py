@@ -70,3 +70,10 @@ def test_an_exported_key_is_said_to_be_ignored_also_where_no_group_is_chosen(
 
     [line] = raptchat("whoami --json", exit_code=3).err.splitlines()
     assert json.loads(line)["code"] == "NO_GROUP"
+
+
+def test_of_an_alias_the_model_is_shown_that_it_stands_for(biology: Run) -> None:
+    biology("config set alias.fast mistralai/mistral-small")
+    biology("group set biology --model fast")
+
+    assert json.loads(biology("whoami --json").out)["model"] == "mistralai/mistral-small"

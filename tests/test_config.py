@@ -342,3 +342,18 @@ def test_an_accepted_url_means_the_same_to_the_http_client(url: str) -> None:
         assert sent_to.host == "localhost" or ipaddress.ip_address(sent_to.host).is_loopback
     else:
         assert sent_to.scheme == "https"
+
+
+@pytest.mark.parametrize("name", ["RAPTCHAT_HOME", "RAPTCHAT_MASTER_KEY_FILE"])
+def test_a_path_from_a_working_folder_that_is_gone_is_an_error_that_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+
+    assert Settings.load({"RAPTCHAT_HOME": str(tmp_path)}).paths.store == tmp_path / "raptchat.db"
+    with pytest.raises(UsageError, match="`x` cannot be found: the working folder is gone"):
+        Settings.load({"RAPTCHAT_HOME": str(tmp_path), name: "x"})
+    with pytest.raises(UsageError, match=r"`x\.db` cannot be found"):
+        Settings.load({"RAPTCHAT_HOME": str(tmp_path)}, store=Path("x.db"))

@@ -15,6 +15,8 @@ from processes import AtTerminal
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.render.group_color import color_of
 
+pytestmark = pytest.mark.process
+
 # The line editor says so to the terminal whenever it begins and ends to read: from here on a paste is one.
 READY, TAKEN = "\x1b[?2004h", "\x1b[?2004l"
 
@@ -111,6 +113,19 @@ def test_a_narrow_terminal_loses_nothing(biology: Run) -> None:
 
 
 @pytest.mark.parametrize("private", [(), ("--private",)])
+def test_a_reply_that_is_stopped_before_it_begins_is_not_said_to_be_kept(
+    biology: Run, private: tuple[str, ...]
+) -> None:
+    biology("chat before")
+    with Talk("-m", "demo/keepalives", *private) as terminal:
+        terminal.keys("hello\r")
+        terminal.until("the gateway is working on it")
+        terminal.keys("\x03")
+        assert "stopped; nothing had arrived" in terminal.until(READY)
+        terminal.leaves()
+
+
+@pytest.mark.parametrize("private", [(), ("--private",)])
 def test_ctrl_c_in_mid_reply_stops_the_reply_and_not_the_conversation(
     biology: Run, gateway: DemoGateway, home: Path, private: tuple[str, ...]
 ) -> None:
@@ -149,6 +164,14 @@ def test_what_is_typed_while_a_reply_comes_waits_for_the_next_prompt_and_for_ent
         lines = [line.partition("  $")[0].rstrip() for line in terminal.screen()]
         assert lines == ["biology> hello", "One word after the other", "", "biology> typed", "  ahead"]
         terminal.keys("\x03")
+        terminal.leaves()
+
+
+def test_the_prompt_has_the_name_that_the_group_has_now(biology: Run) -> None:
+    with Talk("-q", "-m", "demo/echo") as terminal:
+        biology("group rename biology cells")
+        assert "the group `biology` is called `cells` now" in terminal.says("hello")
+        terminal.until("cells> ")
         terminal.leaves()
 
 

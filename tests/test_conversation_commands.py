@@ -23,7 +23,7 @@ from raptchat.cli.chat.conversation.commands import COMMANDS
 from raptchat.cli.chat.conversation.completion import CommandCompleter
 from raptchat.cli.chat.conversation.talk import Talk
 from raptchat.cli.invocation import Invocation
-from raptchat.demo import DemoGateway
+from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.models import Models
 from raptchat.render import Terminal
 
@@ -107,6 +107,7 @@ WRONG = [
     ("/undo 3", "`/undo` takes nothing after it", "/undo"),
     ("/exit now", "`/exit` takes nothing after it", "/exit"),
     ("/save", "`/save` needs more: FILE", "/help"),
+    ("/attach ~\0x", "there is no home folder for `~␀x`", "name the whole path"),
     ("/resume", "`/resume` needs more: ID", "/help"),
     ("/model two words", "without white space", ""),
     ("/copy", "there is no reply yet", "ask something first"),
@@ -116,7 +117,7 @@ WRONG = [
     ("/detach", "nothing is attached", "/attach FILE"),
     ("/attach -", "standard input is where this conversation is typed", "/attach FILE"),
     ("/attach missing.txt", "missing.txt", ""),
-    ("/resume ffffffff", "there is no session `ffffffff`", "raptchat sessions list"),
+    ("/resume ffffffff", "there is no session `ffffffff`", "hint: /sessions"),
 ]
 
 
@@ -262,6 +263,27 @@ def test_a_retry_after_one_that_failed_replaces_all_of_them(
     assert [one.content for one in began.talk.messages() if one.role == "user"] == ["zero"]
 
 
+def test_a_retry_after_one_that_failed_leaves_what_another_terminal_asked_meanwhile(
+    biology: Run, desk: Begin, gateway: DemoGateway
+) -> None:
+    began = desk()
+    began.says("first", "/model demo/cut", "/retry")
+    biology("chat -c -m demo/echo second")
+    began.says("/model demo/echo", "/retry")
+
+    assert contents(gateway)[-1] == "second"
+    said = [(one.role, one.content, one.state) for one in began.talk.messages()]
+    assert said[:2] == [("user", "first", "complete"), ("assistant", "first", "complete")]
+    assert said[-2:] == [("user", "second", "complete"), ("assistant", "second", "complete")]
+    assert [content for role, content, _ in said if role == "user"] == ["first", "first", "second"]
+    biology("chat -c -m demo/echo third")
+    began.says("/model demo/cut", "/retry")
+    other = desk()
+    other.says(f"/resume {began.talk.session.id if began.talk.session else ''}", "/undo", "/undo", "/undo")
+    began.says("/model demo/echo", "/retry")
+    assert [one.content for one in began.talk.messages()][::2] == ["first", "first"]
+
+
 @pytest.mark.parametrize("kept", ["stored", "private"])
 def test_a_question_that_failed_is_asked_again_with_what_was_attached(
     desk: Begin, gateway: DemoGateway, tmp_path: Path, kept: str
@@ -394,6 +416,11 @@ def test_other_sessions_of_the_group_are_listed_and_gone_on_with(
     assert f"session {older[:8]} · the older question · 2 messages · demo/reply" in said
     assert gateway.requests[-1].body["model"] == "demo/reply"
     assert contents(gateway)[:2] == ["Be brief.", "the older question"]
+    began.says("/new", "by the flags")
+    assert gateway.requests[-1].body["model"] == "demo/echo"
+    began.says(f"/resume {older[:8]}", "/model demo/json", "/new", "by what was asked for last")
+    assert gateway.requests[-1].body["model"] == "demo/json"
+    began.says(f"/resume {older[:8]}")
     refused = began.says(f"/resume {foreign[:8]}")
     assert "belongs to group `history`, not to `biology`" in refused
     assert began.talk.session is not None
@@ -550,6 +577,23 @@ def test_a_group_that_is_removed_meanwhile_is_said_to_be(
     assert len(gateway.requests) == 1
 
 
+@pytest.mark.parametrize("kept", ["stored", "private"])
+def test_a_group_that_is_renamed_meanwhile_pays_under_its_new_name(
+    biology: Run, desk: Begin, gateway: DemoGateway, kept: str
+) -> None:
+    began = desk(private=kept == "private", model=None)
+    began.says("hello")
+    biology("group rename biology cells")
+    biology("group set cells --model demo/echo")
+    biology("group add-key biology --stdin", stdin="sk-or-v1-demo-key-of-others")
+
+    assert "the group `biology` is called `cells` now\n" in began.says("again")
+    assert {one.api_key for one in gateway.requests} == {DEMO_KEY}
+    assert gateway.requests[-1].body["model"] == "demo/echo"
+    assert began.talk.ask.group.name == "cells"
+    assert "is called" not in began.says("and again")
+
+
 def test_a_session_that_is_removed_meanwhile_is_said_to_be(biology: Run, desk: Begin, home: Path) -> None:
     began = desk()
     began.says("hello")
@@ -629,7 +673,7 @@ def test_tab_completes_commands_and_what_stands_behind_them(
     assert completions(began, f"/resume {session_id[:3]}") == [session_id[:8]]
     began.says("/attach notes.txt")
     assert completions(began, "/detach n") == ["notes.txt"]
-    for line in ("hello /", " /", "/help ", "/model demo/thi\n", "/new x"):
+    for line in ("hello /", " /", "/help ", "/model demo/thi\n", "/new x", "/attach ~\0x", "/save no\0"):
         assert completions(began, line) == []
     [shown] = CommandCompleter(began.talk).get_completions(Document(f"/resume {session_id[:8]}"), CompleteEvent())
     assert "\x1b" not in shown.display_meta_text

@@ -47,7 +47,7 @@ class Desk:
         self._columns = columns
         self.written = io.StringIO()
         self._editor = LineEditor(
-            "biology> ",
+            lambda: "biology> ",
             color=COLORS[0],
             colors=colors,
             vi=vi,
@@ -239,7 +239,7 @@ class Gone(io.StringIO):
 def test_a_terminal_that_is_gone_leaves(keyboard: PipeInput) -> None:
     terminal = Gone()
     editor = LineEditor(
-        "> ",
+        lambda: "> ",
         color=COLORS[0],
         colors=None,
         vi=False,
@@ -281,7 +281,7 @@ def test_a_block_is_open_until_its_other_quotes() -> None:
 def test_plain_lines_read_blocks_and_show_a_draft(monkeypatch: pytest.MonkeyPatch) -> None:
     terminal = Terminal.recorded()
     monkeypatch.setattr("sys.stdin", io.StringIO('"""one\n\ntwo"""\nthree\n'))
-    lines = PlainLines(terminal, "biology> ")
+    lines = PlainLines(terminal, lambda: "biology> ")
 
     assert lines.read("a\x1bdraft") == '"""one\n\ntwo"""'
     assert lines.read("") == "three"

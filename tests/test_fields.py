@@ -250,3 +250,11 @@ def test_a_plugin_or_a_tool_of_the_gateway_comes_once_and_functions_as_often_as_
         "plugins": [{"id": "web", "max_results": 3}, 5],
         "stop": ["a", "a"],
     }
+
+
+def test_a_key_in_a_value_is_not_shown_though_the_value_is_cut_in_it() -> None:
+    key = "sk-or-v1-0123456789abcdef"
+    with pytest.raises(UsageError) as raised:
+        check({"temperature": "x" * 70 + key})
+
+    assert "sk-" not in str(raised.value)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from raptchat.outside import for_pipe, forbidden_in_name, safe, safe_line, without_keys
+from raptchat.outside import for_pipe, forbidden_in_name, safe, safe_line, shortened, without_keys
 
 # Surrogates too: arguments and broken JSON bring them along.
 ANYTHING = st.text(st.characters(codec=None))
@@ -97,3 +97,10 @@ def test_what_looks_like_a_key_is_cut_out() -> None:
 )
 def test_a_name_holds_nothing_that_acts_or_cannot_be_seen(text: str, found: str | None) -> None:
     assert forbidden_in_name(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "short"), [("", ""), ("seven c", "seven c"), ("seven ch", "seven…"), ("abcdefgh", "abcdef…")]
+)
+def test_a_text_that_is_cut_says_so_and_is_no_longer_than_asked(text: str, short: str) -> None:
+    assert shortened(text, 7) == short

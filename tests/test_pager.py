@@ -13,7 +13,7 @@ import pytest
 from conftest import Run, environment
 from processes import AtTerminal
 
-from raptchat.render import Terminal
+from raptchat.render import Terminal, can_show, encoding_of
 from raptchat.render.pager import paged
 
 MANY = 60
@@ -150,6 +150,15 @@ def test_characters_that_the_terminal_lacks_do_not_end_the_page(pager: Path, tmp
         page.write("café\n")
 
     assert (tmp_path / "out").read_text() == "CAF?\n"
+
+
+def test_a_page_is_drawn_in_the_encoding_of_the_terminal(tmp_path: Path) -> None:
+    with (
+        (tmp_path / "out").open("w", encoding="ascii") as out,
+        paged(replace(Terminal.recorded(is_tty=True), out=out), {"PAGER": "less"}) as page,
+    ):
+        assert encoding_of(page.out) == "ascii"
+        assert not can_show("█", page.out)
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ from raptchat.credentials import CredentialService
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.store import Store
 
+pytestmark = pytest.mark.process
+
 CRASHES = str(Path(crashes.__file__))
 PATIENCE_SECONDS = 100
 

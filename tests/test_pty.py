@@ -13,6 +13,8 @@ from raptchat.credentials import CredentialService
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.factory import Factory
 
+pytestmark = pytest.mark.process
+
 
 def test_a_reply_is_drawn_as_markdown(biology: Run) -> None:
     with AtTerminal("chat", "What is osmosis?") as terminal:

@@ -241,6 +241,16 @@ def test_a_long_paragraph_goes_out_line_by_line() -> None:
     assert [int(word) for word in re.findall(r"word(\d+)", written(terminal))] == list(range(3_000))
 
 
+@pytest.mark.parametrize("character", ["\u0301", "\u200d"])
+def test_characters_that_take_no_cell_do_not_pile_up_in_one_row(character: str) -> None:
+    text = "a" + character * 20_000
+
+    output = at_once(text, width=80)
+
+    assert max(map(len, output.split("\n"))) < 5_000
+    assert output.replace("\n", "") == text
+
+
 # A terminal that wraps anew must have room for what the tail becomes.
 SCREENS: dict[str, tuple[Callable[[int, int], Screen], int]] = {
     "crops": (CroppingScreen, 4),

@@ -1,6 +1,5 @@
 """What a model thinks, at a terminal: folded, shown or hidden, and never in the way of the reply."""
 
-import io
 import os
 import re
 import signal
@@ -15,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import AtTerminal, run
 from rich.cells import split_graphemes
-from screen import shown
+from screen import Clock, error_of, one_screen, shown
 from test_terminal_safety import OURS, PAYLOADS, hostile, reached
 
 from raptchat.errors import GatewayError
@@ -29,30 +28,8 @@ LENGTH = r"thought for [\d.]+ s, [\d,]+ characters"
 END = DoneChunk(content="4", usage=Usage(), model="m", finish_reason="stop")
 
 
-class Clock:
-    """A clock that each look sets two seconds on."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        self.now += 2
-        return self.now
-
-
-def one_screen(width: int = 80, height: int = 24) -> Terminal:
-    """A terminal whose two streams go to the same screen."""
-    terminal = Terminal.recorded(is_tty=True, width=width, height=height)
-    return replace(terminal, err=terminal.out)
-
-
-def written(terminal: Terminal) -> str:
-    assert isinstance(terminal.err, io.StringIO)
-    return terminal.err.getvalue()
-
-
 def picture(terminal: Terminal) -> list[str]:
-    return shown(written(terminal), width=terminal.width, height=terminal.height)
+    return shown(error_of(terminal), width=terminal.width, height=terminal.height)
 
 
 def thoughts(*texts: str) -> Iterator[Chunk]:
@@ -64,7 +41,7 @@ def thoughts(*texts: str) -> Iterator[Chunk]:
 def test_folded_it_ends_as_one_line_with_its_length() -> None:
     terminal = one_screen()
 
-    show(thoughts("Two ", "and two.\n"), terminal, ReplyFormat.PLAIN, clock=Clock())
+    show(thoughts("Two ", "and two.\n"), terminal, ReplyFormat.PLAIN, clock=Clock(step=2))
 
     assert picture(terminal) == ["thought for 2 s, 13 characters", "It is 4."]
 
@@ -82,7 +59,7 @@ def test_folded_its_last_lines_are_painted_below_what_is_waited_for() -> None:
                 seen.append(picture(terminal)[1:])
             yield ContentChunk("It is 4.")
 
-        show(chunks(), terminal, ReplyFormat.PLAIN, waiting=waiting, clock=Clock())
+        show(chunks(), terminal, ReplyFormat.PLAIN, waiting=waiting, clock=Clock(step=2))
 
     assert seen == [
         ["One", "two", "three"],
@@ -103,7 +80,7 @@ def test_shown_it_is_written_as_it_comes_and_the_reply_begins_on_a_line_of_its_o
             seen.append(picture(terminal))
         yield ContentChunk("It is 4.")
 
-    show(chunks(), terminal, ReplyFormat.PLAIN, reasoning=ReasoningView.SHOW, clock=Clock())
+    show(chunks(), terminal, ReplyFormat.PLAIN, reasoning=ReasoningView.SHOW, clock=Clock(step=2))
 
     assert seen == [["Two"], ["Two", "and ␛[2Jtwo"], ["Two", "and ␛[2Jtwo."]]
     assert picture(terminal) == ["Two", "and ␛[2Jtwo.", "thought for 4 s, 16 characters", "It is 4."]
@@ -114,7 +91,7 @@ def test_hidden_nothing_of_it_is_written() -> None:
 
     show(thoughts("Two", "and two."), terminal, ReplyFormat.PLAIN, reasoning=ReasoningView.HIDE)
 
-    assert written(terminal) == "It is 4.\n"
+    assert error_of(terminal) == "It is 4.\n"
 
 
 @pytest.mark.parametrize("view", ReasoningView)
@@ -133,7 +110,7 @@ def test_it_goes_into_no_pipe_and_into_no_terminal_beside_one(view: ReasoningVie
 
     show(thoughts("Two and two."), terminal, ReplyFormat.PLAIN, reasoning=view)
 
-    assert written(terminal) == "It is 4.\n"
+    assert error_of(terminal) == "It is 4.\n"
 
 
 @pytest.mark.parametrize("view", ReasoningView)
@@ -142,7 +119,7 @@ def test_as_lines_of_json_it_is_there_in_any_case_and_only_there(view: Reasoning
 
     show(thoughts("Two"), terminal, ReplyFormat.JSONL, reasoning=view)
 
-    assert written(terminal).splitlines() == [
+    assert error_of(terminal).splitlines() == [
         '{"type": "reasoning", "text": "Two"}',
         '{"type": "content", "text": "It is 4."}',
         '{"type": "done"}',
@@ -155,8 +132,8 @@ def test_without_colours_it_has_none(view: ReasoningView) -> None:
     for terminal in (coloured, plain):
         show(thoughts("Two"), terminal, ReplyFormat.PLAIN, reasoning=view)
 
-    assert "\x1b[2m" in written(coloured)
-    assert "\x1b" not in written(plain)
+    assert "\x1b[2m" in error_of(coloured)
+    assert "\x1b" not in error_of(plain)
     assert picture(coloured) == picture(plain)
 
 
@@ -201,7 +178,7 @@ def test_an_empty_first_piece_of_the_answer_does_not_end_the_thinking() -> None:
     terminal = one_screen()
     chunks: list[Chunk] = [ReasoningChunk("a"), ContentChunk(""), ReasoningChunk("b"), ContentChunk("c"), END]
 
-    show(chunks, terminal, ReplyFormat.PLAIN, reasoning=ReasoningView.SHOW, clock=Clock())
+    show(chunks, terminal, ReplyFormat.PLAIN, reasoning=ReasoningView.SHOW, clock=Clock(step=2))
 
     assert picture(terminal) == ["ab", "thought for 2 s, 2 characters", "c"]
 
@@ -211,7 +188,7 @@ def test_a_reply_that_is_shown_at_its_end_is_thought_about_before_it(how: ReplyF
     terminal = one_screen()
     chunks: list[Chunk] = [ReasoningChunk("a"), ContentChunk("b"), ReasoningChunk("c"), ContentChunk("d"), END]
 
-    show(chunks, terminal, how, stream=False, clock=Clock())
+    show(chunks, terminal, how, stream=False, clock=Clock(step=2))
 
     assert picture(terminal) == ["thought for 2 s, 2 characters", *(["bd"] if how is ReplyFormat.PLAIN else [])]
 
@@ -279,7 +256,7 @@ def test_no_thought_acts_on_the_terminal(view: ReasoningView) -> None:
                     waiting.paint()
 
             show(chunks(), terminal, ReplyFormat.PLAIN, reasoning=view, waiting=waiting)
-        assert not reached(written(terminal)) - OURS, text
+        assert not reached(error_of(terminal)) - OURS, text
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])

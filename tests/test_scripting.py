@@ -16,9 +16,14 @@ from processes import PATIENCE_SECONDS, RAPTCHAT, AtTerminal, run
 
 from raptchat.demo import DEMO_KEY, DemoGateway
 
+pytestmark = pytest.mark.process
+
 # Each command that only shows something, and one chat of each form.
 SHOWING = [
     "--help",
+    "--version",
+    "group --help",
+    "chat --help",
     "group list",
     "group show biology",
     "credentials list",
@@ -38,6 +43,7 @@ SHOWING = [
     "completion bash",
     "chat --no-stdin --plain hello",
     "chat --no-stdin --jsonl hello",
+    "chat --no-stdin --json hello",
     "chat --dry-run --no-stdin hello",
 ]
 # What it writes is of another time or another conversation when it runs again.

@@ -15,10 +15,10 @@ from screen import shown
 from test_terminal_safety import PAYLOADS, acting, hostile
 
 from raptchat.errors import StoreError
-from raptchat.records import Session
-from raptchat.render import Terminal, excerpts
+from raptchat.records import FoundMessage, Session
+from raptchat.render import Terminal, search_results
 from raptchat.store import Store
-from raptchat.store.search import Found, Query
+from raptchat.store.search import Query
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def says(store: Store, session: Session, *texts: str) -> None:
             store.sessions.add_message(session.id, "user", text)
 
 
-def find(store: Store, text: str, *, limit: int = -1, group_ids: list[str] | None = None) -> list[Found]:
+def find(store: Store, text: str, *, limit: int = -1, group_ids: list[str] | None = None) -> list[FoundMessage]:
     return store.sessions.search(Query.read(text), group_ids=group_ids, limit=limit)
 
 
@@ -48,7 +48,7 @@ def numbers(store: Store, text: str) -> list[int]:
     return [one.seq for one in find(store, text)]
 
 
-def marked(found: Found) -> str:
+def marked(found: FoundMessage) -> str:
     """The excerpt with its hits in brackets."""
     return "".join(f"[{piece}]" if number % 2 else piece for number, piece in enumerate(found.excerpt))
 
@@ -352,7 +352,9 @@ def test_of_what_is_removed_no_word_stays_in_the_file(
 def test_nothing_of_what_was_found_acts_on_a_terminal(is_tty: bool) -> None:  # noqa: FBT001 - a parameter of pytest
     terminal = Terminal.recorded(is_tty=is_tty)
     texts = [*PAYLOADS, *hostile(300)]
-    excerpts.show(terminal, [Found(text, "g", text, text, 1, "user", text, (text, text, text)) for text in texts])
+    search_results.show(
+        terminal, [FoundMessage(text, "g", text, text, 1, "user", text, (text, text, text)) for text in texts]
+    )
 
     assert isinstance(terminal.out, io.StringIO)
     assert acting(terminal.out.getvalue()) == []
@@ -363,7 +365,7 @@ def test_a_search_is_shown_in_lines_that_fit(store: Store, session: Session) -> 
         store.sessions.set(session.id, title="A very long title " * 8)
     says(store, session, "osmosis " + "and so on " * 30)
     terminal = Terminal.recorded(is_tty=True, width=70)
-    excerpts.show(terminal, find(store, "osmosis"))
+    search_results.show(terminal, find(store, "osmosis"))
 
     assert isinstance(terminal.out, io.StringIO)
     lines = shown(terminal.out.getvalue(), width=70)

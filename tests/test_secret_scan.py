@@ -2,6 +2,7 @@
 
 import base64
 import json
+import shlex
 import sys
 import threading
 from collections.abc import Iterator
@@ -9,10 +10,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import environment
+from conftest import environment, rows
 from processes import AtTerminal, run
+from sample_files import PNG
+from test_examples import TOP, paths
+from typer.testing import CliRunner
+from web_server import WebServer, answer, redirect, running
 
+from raptchat.cli import app
+from raptchat.cli.completing.answer import answered
 from raptchat.demo import Answer, DemoGateway
+
+pytestmark = pytest.mark.process
 
 # Both open the demo gateway's door; neither stands in any file of the program.
 KEY = "sk-or-v1-demo-Q7fB2xK9sentinelA"
@@ -136,3 +145,209 @@ def test_a_key_is_in_nothing_that_is_printed_or_written(gateway: DemoGateway, ho
     assert any(b"add-key" in line for line in command_lines)
     for line in command_lines:
         check(line, line)
+
+
+# What a person does with what was said; `{0}` is the first session, `{1}` the one that is removed.
+AFTERNOON = """
+    group list --json
+    group create empty
+    group show biology --json
+    group set biology --system "Be brief."
+    group bind biology
+    whoami
+    group unbind
+    chat -g biology --effort low -m demo/thinking --jsonl "And now?"
+    chat -g biology -m demo/cited --web --zdr --fallback a/b -o user me hello
+    chat -g biology --schema "name, age int" -m demo/echo "no JSON"
+    chat -g biology -x hello
+    chat -g biology --private -a cell.png -m demo/seen "what is this?"
+    chat -g biology -c -a {web}/moved --at notes.txt text/plain -m demo/seen "and this?"
+    chat -g biology --dry-run -a cell.png "what is this?"
+    chat -g biology -m demo/rply hello
+    chat -g biology -a {web}/nothing hello
+    chat -g empty hello --json
+    chat -g biology --session {0} -u "one more"
+    models -g biology --json
+    models -g biology --refresh
+    models -g echoing --refresh --json
+    sessions list
+    sessions show {0}
+    sessions search hello OR
+    sessions fork {0} --json
+    sessions rename {0} "Cells and more"
+    sessions export {0} --output cells.md
+    sessions export {0} -f json --output cells.json
+    sessions export {0} -f html --output cells.html
+    sessions remove {1} --yes
+    usage --by day,model
+    usage --json
+    config set alias.fast demo/echo
+    config list
+    config get alias.fast
+    config unset alias.fast
+    config path
+    completion bash
+    completion zsh --help
+    vault status
+    vault add file --file {tmp}/second.key
+    vault remove passphrase --yes
+    credentials show {2}
+    credentials deactivate {2}
+    credentials activate {2}
+    credentials delete {3} --yes
+    group rename biology cells
+    group remove history --yes
+"""
+# It runs on a gateway and in a home of its own.
+ELSEWHERE = {("demo",), ("vault", "init"), ("group", "add-key"), ("credentials", "list")}
+# A program of the person's own, which writes down all that it is handed.
+WATCHER = """#!{python}
+import os, sys
+with open({seen!r}, "a") as file:
+    file.write(repr([sys.argv, dict(os.environ), "" if sys.argv[1:] else sys.stdin.read()]))
+    for name in sys.argv[1:]:
+        file.write(open(name).read())
+        open(name, "a").write("of the editor")
+"""
+
+
+CONVERSATION = """
+a question
+/attach {key}
+/attach cell.png
+/model demo/status-401
+another
+/model demo/reasoning
+/retry
+/save talk.md
+/copy
+/usage
+/sessions
+/resume {session}
+/resume {key}
+/edit a draft
+
+/undo
+\x15/exit
+"""
+
+
+@pytest.fixture
+def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with files to attach; the person's pager and editor write all that they are handed into `seen`."""
+    watcher = tmp_path / "watcher"
+    watcher.write_text(WATCHER.format(python=sys.executable, seen=str(tmp_path / "seen")))
+    watcher.chmod(0o755)
+    (tmp_path / "temporary").mkdir()
+    (tmp_path / "cell.png").write_bytes(PNG)
+    (tmp_path / "notes.txt").write_text("the notes")
+    for name, value in {
+        "RAPTCHAT_DEBUG": "1",
+        "AI_MAX_RETRIES": "0",
+        "RAPTCHAT_MASTER_KEY_FILE": str(tmp_path / "master.key"),
+        "TMPDIR": str(tmp_path / "temporary"),
+        "PAGER": str(watcher),
+        "VISUAL": str(watcher),
+    }.items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+@pytest.fixture
+def web() -> Iterator[WebServer]:
+    """A web server with pictures, that is also a gateway which says every key that it is shown."""
+    with running() as server:
+        refusal = {"error": {"message": f"the key {SECOND_KEY} is bad", "metadata": {"raw": SECOND_KEY}}}
+        refused = answer(json.dumps(refusal).encode(), f"X-Key: {SECOND_KEY}", status="403 Forbidden")
+        server.pages = {
+            "/moved": redirect("/cell.png"),
+            "/cell.png": answer(PNG, "Set-Cookie: a=b"),
+            "/nothing": answer(b"nothing", status="404 Not Found"),
+            "/models": refused,
+            "/models/user": refused,
+        }
+        yield server
+
+
+def at_terminal(*words: str) -> str:
+    """All that a command writes at a terminal."""
+    with AtTerminal(*words) as terminal:
+        terminal.ends(0)
+    return terminal.said
+
+
+def conversation(session_id: str) -> str:
+    """All that is written while a key is typed in the wrong place; what a person types is shown to that person."""
+    with AtTerminal("chat", "-g", "cells") as terminal:
+        for line in CONVERSATION.format(key=KEY, session=session_id).strip("\n").split("\n"):
+            terminal.until("\x1b[?2004h")
+            terminal.keys(f"{line}\r")
+        terminal.ends(0)
+    return terminal.said.replace(KEY, "")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_a_key_is_in_no_conversation_export_cache_or_child_process(
+    gateway: DemoGateway, web: WebServer, home: Path, afternoon: Path
+) -> None:
+    runner = CliRunner()
+    said: list[str] = []
+
+    def say(*words: str, stdin: str = "") -> None:
+        ended = runner.invoke(app, words, input=stdin)
+        assert "a bug in raptchat" not in ended.stderr, (words, ended.stderr)
+        said.append(ended.stdout + ended.stderr)
+
+    with watched_command_lines() as command_lines:
+        say("vault", "init", "--file", str(afternoon / "master.key"))
+        say("group", "add-key", "biology", "--stdin", stdin=KEY)
+        say("group", "add-key", "history", "--stdin", stdin=PLAIN_KEY)
+        say("group", "add-key", "echoing", "--stdin", "--base-url", web.url, stdin=SECOND_KEY)
+        say("chat", "-g", "biology", "hello")
+        say("chat", "-g", "history", "hello")
+        ids = [value for (value,) in rows(home, "SELECT id FROM sessions ORDER BY rowid")]
+        ids += [value for (value,) in rows(home, "SELECT id FROM ai_credentials ORDER BY rowid")]
+        lines = AFTERNOON.format(*ids, web=web.url, tmp=afternoon).strip().splitlines()
+        for line in lines:
+            say(*shlex.split(line))
+        for end in ("credentials show ", "chat -g ", "sessions show ", "chat -m "):
+            shells = ("bash", "fish", "powershell")
+            said += [answered(TOP, shell, end.split(), {"_RAPTCHAT_LINE": f"raptchat {end}"}) for shell in shells]
+        said += [at_terminal("sessions"), at_terminal("sessions", "show", ids[0]), at_terminal("usage")]
+        said += [at_terminal("models", "-g", "cells"), conversation(ids[0])]
+
+    assert {request.api_key for request in gateway.requests} == {KEY, PLAIN_KEY}
+    for path, headers in web.requests:
+        assert (SECOND_KEY in str(headers)) is path.startswith("/models"), path
+        check(str({**headers, "authorization": ""}).encode(), path)
+    assert {path for path, _ in web.requests} == set(web.pages)
+    for text in said:
+        check(text.encode(), text)
+    seen = (afternoon / "seen").read_text()
+    assert seen.count("TMPDIR") == 5
+    assert "RAPTCHAT_MASTER_KEY_FILE" not in seen
+    for line_of_command in command_lines:
+        check(line_of_command, line_of_command)
+    check_files(home, afternoon)
+    done = {tuple(shlex.split(line)[:count]) for line in lines for count in (1, 2)}
+    nouns = {path[:-1] for path in paths()}
+    assert {path for path in paths() if path not in done | nouns} == ELSEWHERE
+
+
+def check_files(home: Path, afternoon: Path) -> None:
+    """No file holds a key, nothing temporary is left, and what is raptchat's own nobody else can read."""
+    files = [file for file in afternoon.rglob("*") if file.is_file()]
+    for file in files:
+        check(file.read_bytes(), file)
+    assert list((afternoon / "temporary").iterdir()) == []
+    ours = {
+        file.name: file.stat().st_mode & 0o777 for file in files if file.parent not in {afternoon, home.parent}
+    }
+    written = ("cells.md", "cells.json", "cells.html", "talk.md")
+    ours |= {name: (afternoon / name).stat().st_mode & 0o777 for name in written}
+    assert len(list((home / "models").iterdir())) == len(list((home / "history").iterdir())) == 1
+    assert {name: oct(mode) for name, mode in ours.items() if mode != 0o600} == {}
+    folders = [home, *(each for each in home.rglob("*") if each.is_dir())]
+    assert {folder.name: folder.stat().st_mode & 0o777 for folder in folders} == dict.fromkeys(
+        ("home", "models", "history"), 0o700
+    )

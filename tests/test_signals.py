@@ -16,6 +16,8 @@ from processes import PATIENCE_SECONDS, RAPTCHAT, read_until, run, started
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.interruptions import signals_held_back
 
+pytestmark = pytest.mark.process
+
 ENDLESS = ("chat", "-m", "demo/endless", "--no-stdin", "count")
 
 
@@ -112,36 +114,19 @@ def test_a_closed_pipe_ends_a_reply_quietly_and_books_it(biology: Run, home: Pat
     assert rows(home, "SELECT count(*) FROM ai_usage") == [(1,)]
 
 
-@pytest.mark.parametrize(
-    "words", ["--help", "--version", "group --help", "chat --help", "credentials list", "whoami --json"]
-)
-def test_a_closed_pipe_is_no_error(biology: Run, words: str) -> None:
-    reading, writing = os.pipe()
-    os.close(reading)
-    with os.fdopen(writing, "wb") as pipe:
-        ended = subprocess.run(
-            [*RAPTCHAT, *words.split()], stdout=pipe, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
-        )
-
-    assert (ended.returncode, ended.stderr) == (0, b"")
-
-
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-@pytest.mark.parametrize(
-    "words",
-    ["--help", "--version", "group --help", "chat --help", "credentials list", "chat hello", "chat hi --json"],
-)
-def test_a_full_disk_behind_standard_output_is_74(biology: Run, home: Path, words: str) -> None:
+def test_a_reply_that_met_a_full_disk_is_booked(biology: Run, home: Path) -> None:
     with Path("/dev/full").open("wb") as full:
         ended = subprocess.run(
-            [*RAPTCHAT, *words.split()], stdout=full, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, check=False
+            [*RAPTCHAT, "chat", "hello"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            stdin=subprocess.DEVNULL,
+            check=False,
         )
 
     assert ended.returncode == 74
-    assert b"No space left on device" in ended.stderr
-    assert b"Traceback" not in ended.stderr
-    if words == "chat hello":
-        assert rows(home, "SELECT count(*) FROM ai_usage") == [(1,)]
+    assert rows(home, "SELECT count(*) FROM ai_usage") == [(1,)]
 
 
 @pytest.mark.parametrize(

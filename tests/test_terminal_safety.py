@@ -2,20 +2,44 @@
 
 import ast
 import io
+import json
 import random
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pyte
 import pytest
+from conftest import Run
+from processes import AtTerminal
+from sample_files import PNG
 
 import raptchat
-from raptchat.errors import AiNotConfiguredError, UsageError
-from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk, RetryChunk, Usage
-from raptchat.render import Terminal, charts, errors, tables
+from raptchat.cli.chat.notes import cite, usage_line, warn
+from raptchat.errors import AiNotConfiguredError, SchemaMismatchError, UsageError
+from raptchat.records import (
+    Attachment,
+    Chunk,
+    Citation,
+    ContentChunk,
+    DoneChunk,
+    FoundMessage,
+    Message,
+    ReasoningChunk,
+    RetryChunk,
+    Session,
+    Usage,
+)
+from raptchat.render import Terminal, charts, errors, search_results, tables, transcript
 from raptchat.render.markdown import MarkdownWriter
-from raptchat.render.reply import ReplyFormat, show
+from raptchat.render.reasoning import Tail
+from raptchat.render.region import Region
+from raptchat.render.reply import ReasoningView, ReplyFormat, show
+from raptchat.render.waiting import Waiting
+from raptchat.schema import Schema
+from raptchat.store.groups import name_key
 
 PAYLOADS = [
     *map(chr, range(0x20)),
@@ -51,6 +75,7 @@ _SEQUENCE = re.compile(
     r"|\x1b\[\?7l|\x1b\[\?7h\r"  # what is painted does not wrap
     r"|\x1b\[[0-9]+A|\x1b\[[JK]"  # back to its first row; a row, or all below, is erased
     r"|\x1b\[\?25[lh]"  # it has no cursor
+    r"|\r\x1b\[J"  # what stood on standard error for a while goes
 )
 _ACTS = re.compile(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufff9-\ufffb\ufeff"
@@ -81,11 +106,56 @@ def markdown(terminal: Terminal, text: str) -> None:
     writer.end()
 
 
-def reply(how: ReplyFormat, *, stream: bool = True) -> Callable[[Terminal, str], None]:
+def reply(
+    how: ReplyFormat, *, stream: bool = True, reasoning: ReasoningView = ReasoningView.FOLD
+) -> Callable[[Terminal, str], None]:
     def write(terminal: Terminal, text: str) -> None:
-        show(chunks(text), terminal, how, stream=stream)
+        show(chunks(text), terminal, how, stream=stream, reasoning=reasoning)
 
     return write
+
+
+def done(text: str) -> DoneChunk:
+    return DoneChunk(text, Usage(), text, "length", citations=(Citation(text, text), Citation(text)))
+
+
+def waiting(terminal: Terminal, text: str) -> None:
+    with Waiting(terminal, host=text, model=text) as waits:
+        thoughts: list[Chunk] = [
+            ReasoningChunk(text),
+            RetryChunk(text, 1.0),
+            ReasoningChunk(text),
+            ContentChunk(text),
+        ]
+        for stage in ("connecting", "waiting", "processing"):
+            waits.note(stage)
+            waits.paint()
+        for chunk in thoughts:
+            show([chunk], terminal, ReplyFormat.PLAIN, waiting=waits)
+            waits.paint()
+
+
+def folded(terminal: Terminal, text: str) -> None:
+    tail = Tail()
+    tail.add(text[: len(text) // 2])
+    tail.add(text[len(text) // 2 :])
+    Region(terminal).paint(tail.lines(60))
+
+
+def whole_session(terminal: Terminal, text: str) -> None:
+    file = Attachment(text, text, text, 1)
+    messages = [Message("user", text, 1, "failed", text, text, text, text, (file,)), Message("assistant", text, 2)]
+    session = Session(text, text, text, text, text, text, text)
+    transcript.show(terminal, transcript.as_markdown(session, text, messages))
+
+
+def reply_of_no_shape(terminal: Terminal, text: str) -> None:
+    names = "\n".join(("first", f"second: {text}"))
+    for name, wrong in ((text, "{}"), (names, text), (names, json.dumps({text: 1})), (f"{text}.json", "")):
+        try:
+            Schema.read(name).check(wrong)
+        except (SchemaMismatchError, UsageError) as error:
+            errors.error(terminal, error)
 
 
 def bar(text: str) -> charts.Bar:
@@ -100,6 +170,17 @@ WAYS: dict[str, Callable[[Terminal, str], None]] = {
     "markdown": reply(ReplyFormat.MARKDOWN),
     "markdown, at the end": reply(ReplyFormat.MARKDOWN, stream=False),
     "markdown, painted": markdown,
+    "reasoning": reply(ReplyFormat.MARKDOWN, reasoning=ReasoningView.SHOW),
+    "reasoning, folded": folded,
+    "waiting": waiting,
+    "citations": lambda terminal, text: cite(terminal, done(text)),
+    "warnings": lambda terminal, text: warn(terminal, done(text), asked=f"{text}b", options={"models": [text]}),
+    "usage": lambda terminal, text: terminal.say(usage_line(done(text))),
+    "session": whole_session,
+    "found": lambda terminal, text: search_results.show(
+        terminal, [FoundMessage(text, text, text, text, 1, "user", text, (text, text, text))]
+    ),
+    "schema": reply_of_no_shape,
     "jsonl": reply(ReplyFormat.JSONL),
     "json": reply(ReplyFormat.JSON),
     "table": lambda terminal, text: tables.table(terminal, [text, "b"], [[text, text]], empty=text),
@@ -200,7 +281,13 @@ def test_no_random_text_acts_on_a_terminal(way: str) -> None:
     assert reached(outputs) <= OURS
 
 
-@pytest.mark.parametrize("way", ["plain", "markdown", "table", "fields", "csv", "jsonl", "json", "document"])
+@pytest.mark.parametrize(
+    "way",
+    [
+        *("plain", "markdown", "table", "fields", "csv", "jsonl", "json", "document"),
+        *("session", "found", "reasoning", "bars"),
+    ],
+)
 def test_into_a_pipe_goes_no_control_character_but_newline_tab_and_return(way: str) -> None:
     text = "\n\n".join(hostile(2_000))
 
@@ -219,6 +306,84 @@ def test_raw_into_a_pipe_is_the_one_way_that_cleans_nothing() -> None:
 
     assert isinstance(terminal.out, io.StringIO)
     assert terminal.out.getvalue() == text
+
+
+HOSTILE = "\x1b]0;owned\x07\x9b2J\x1b[2J\x1b]52;c;eA==\x07\u202ex"
+# Wherever the store and the list of models have a text that somebody else may have chosen.
+EVERYWHERE = (
+    ("groups", ("name", "description", "model", "system_prompt")),
+    ("sessions", ("title", "model", "system_prompt")),
+    ("messages", ("content", "model", "reasoning", "created_at")),
+    ("message_attachments", ("name", "media_type")),
+    ("ai_credentials", ("label", "key_hint", "created_by", "created_at")),
+    ("ai_usage", ("model", "group_name", "os_user", "finish_reason")),
+)
+NAMED = ("sessions", "groups", "ai_credentials")
+LOOKS = (
+    "sessions",
+    "sessions show {0}",
+    "sessions search osmosis",
+    "sessions export {0}",
+    "sessions export {0} -f html",
+    "sessions export {0} -f json",
+    "sessions fork {0} --at 99",
+    "sessions remove {0}",
+    "usage --by group,model",
+    "usage --by session",
+    "group list",
+    "group show {1}",
+    "credentials list",
+    "credentials show {2}",
+    "whoami",
+    "models",
+    "models x",
+    "chat -m demo/rply hello",
+    "chat --dry-run hello",
+)
+
+# They show ids only, or what was checked when the list of models was read.
+CLEAN = {"sessions fork {0} --at 99", "sessions remove {0}", "usage --by session", "models", "models x"}
+
+
+@pytest.fixture
+def hostile_home(biology: Run, home: Path, tmp_path: Path) -> list[str]:
+    """Ids of a session, a group and a credential in a store that somebody else has filled."""
+    (tmp_path / "cell.png").write_bytes(PNG)
+    biology("chat -m demo/reasoning -a cell.png osmosis")
+    biology("models")
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        for table, columns in EVERYWHERE:
+            for column in columns:
+                changed = f"UPDATE {table} SET {column} = coalesce({column}, '') || ?"  # noqa: S608
+                db.execute(changed, (HOSTILE,))
+        db.execute("UPDATE groups SET name_key = ?", (name_key(f"biology{HOSTILE}"),))
+        ids = [db.execute(f"SELECT id FROM {table}").fetchone()[0] for table in NAMED]  # noqa: S608
+    [cache] = (home / "models").iterdir()
+    listed = json.loads(cache.read_text(encoding="utf-8"))
+    for model in listed["models"]:
+        model |= {"name": HOSTILE, "expiration_date": HOSTILE, "supported_parameters": [HOSTILE, "x"]}
+    listed["models"].append({"id": HOSTILE, "name": HOSTILE})
+    cache.write_text(json.dumps(listed), encoding="utf-8")
+    return ids
+
+
+def test_nothing_that_is_stored_acts_on_a_terminal_whichever_command_shows_it(
+    hostile_home: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAGER", "cat")
+    acted = {}
+    for look in LOOKS:
+        with AtTerminal(*look.format(*hostile_home).split()) as terminal:
+            if "remove" in look:
+                terminal.until("[y/N]")
+                terminal.keys("n\r")
+            terminal.ends(None)
+        said = terminal.said.replace("\r\n", "\n")
+        assert "a bug in raptchat" not in said
+        assert ("\u241b" in said or "\\u001b" in said) is (look not in CLEAN), said
+        acted[look] = acting(said)
+
+    assert {look: found for look, found in acted.items() if found} == {}
 
 
 # Where text may leave the process: through Terminal, drawn by drawing.py, and through the prompts of the command

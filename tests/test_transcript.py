@@ -2,12 +2,14 @@
 
 import base64
 import html
+import io
 import random
 import re
 from html.parser import HTMLParser
 
 import pytest
 from markdown_it import MarkdownIt
+from screen import shown
 from test_terminal_safety import PAYLOADS, acting, hostile
 
 from raptchat.records import Attachment, Message, Session
@@ -67,6 +69,18 @@ def test_the_markdown_has_everything_but_the_contents_of_files() -> None:
     ):
         assert expected in text
     assert text.endswith("water*.\n")
+
+
+@pytest.mark.parametrize(
+    "title", ["fix [this] and [that]", "[a](https://x.example) ![b](c)", r"\[x\]", "[x]: y", "$a$ *b* `c` ~d~"]
+)
+def test_a_title_is_shown_as_it_is(title: str) -> None:
+    terminal = Terminal.recorded(is_tty=True)
+    show(terminal, as_markdown(session(title), title, []))
+
+    assert isinstance(terminal.out, io.StringIO)
+    first, _, group = shown(terminal.out.getvalue())[:3]
+    assert (first.strip(), group) == (title, f" • group: {title}")
 
 
 def test_a_session_without_a_title_has_its_id() -> None:

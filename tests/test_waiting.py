@@ -18,38 +18,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from processes import AtTerminal
 from rich.cells import split_graphemes
-from screen import shown
+from screen import Clock, error_of, one_screen, shown
 
 from raptchat.records import Progress
 from raptchat.render import Terminal
-from raptchat.render.modes import modes_restored
 from raptchat.render.region import Region, cut
+from raptchat.render.terminal_modes import modes_restored
 from raptchat.render.waiting import Waiting
 
 
-class Clock:
-    """A clock that is set by hand."""
-
-    def __init__(self) -> None:
-        self.now = 100.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def one_screen(width: int = 80, height: int = 24) -> Terminal:
-    """A terminal whose two streams go to the same screen."""
-    terminal = Terminal.recorded(is_tty=True, width=width, height=height)
-    return replace(terminal, err=terminal.out)
-
-
-def text_of(terminal: Terminal) -> str:
-    assert isinstance(terminal.err, io.StringIO)
-    return terminal.err.getvalue()
-
-
 def lines_of(terminal: Terminal) -> list[str]:
-    return shown(text_of(terminal), width=terminal.width, height=terminal.height)
+    return shown(error_of(terminal), width=terminal.width, height=terminal.height)
 
 
 def cells(text: str) -> int:
@@ -98,7 +77,7 @@ def test_the_cursor_rests_on_its_first_line_so_that_a_folded_window_changes_noth
     terminal.say("above")
 
     region.paint(["x" * 200, "y" * 200, "z"])
-    pyte.Stream(screen).feed(text_of(terminal).replace("\n", "\r\n"))
+    pyte.Stream(screen).feed(error_of(terminal).replace("\n", "\r\n"))
 
     assert (screen.cursor.y, screen.cursor.x) == (1, 0)
     assert screen.mode & {pyte.modes.DECAWM}
@@ -123,8 +102,8 @@ def test_without_colours_it_has_none() -> None:
     for terminal in (coloured, plain):
         Region(terminal).paint(["hello", ""])
 
-    assert "\x1b[2mhello\x1b[22m\n" in text_of(coloured)
-    assert "m" not in text_of(plain).replace("hello", "")
+    assert "\x1b[2mhello\x1b[22m\n" in error_of(coloured)
+    assert "m" not in error_of(plain).replace("hello", "")
 
 
 class Stderr(io.StringIO):
@@ -236,7 +215,7 @@ def test_nothing_is_painted_before_there_is_something_to_wait_for() -> None:
     with waiting(terminal, Clock()) as line:
         line.paint()
 
-    assert text_of(terminal) == ""
+    assert error_of(terminal) == ""
 
 
 def test_a_thread_of_its_own_paints_it_and_ends_with_it() -> None:
@@ -315,8 +294,8 @@ def test_names_do_not_act_on_the_terminal() -> None:
             line.note(stage)
             line.paint()
 
-    assert "\x1b[2J" not in text_of(terminal)
-    assert "b␊c" in text_of(terminal)
+    assert "\x1b[2J" not in error_of(terminal)
+    assert "b␊c" in error_of(terminal)
 
 
 def test_an_ascii_terminal_gets_an_ascii_line() -> None:
@@ -330,7 +309,7 @@ def test_an_ascii_terminal_gets_an_ascii_line() -> None:
 
 
 def test_without_a_thread_to_be_had_nothing_is_painted(monkeypatch: pytest.MonkeyPatch) -> None:
-    def no_thread(*_: object) -> int:
+    def no_thread(*_: object, **__: object) -> int:
         raise RuntimeError("can't start new thread")
 
     terminal = one_screen()
@@ -340,7 +319,7 @@ def test_without_a_thread_to_be_had_nothing_is_painted(monkeypatch: pytest.Monke
     with waiting(terminal, Clock()) as line:
         line.note("connecting")
 
-    assert text_of(terminal) == ""
+    assert error_of(terminal) == ""
 
 
 def test_in_the_background_the_modes_are_those_of_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,21 +3,11 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 
-from raptchat.errors import (
-    SessionNotFoundError,
-    UsageError,
-)
+from raptchat.errors import SessionNotFoundError, UsageError
 from raptchat.factory import Factory
-from raptchat.outside import safe_line
+from raptchat.outside import safe_line, shortened
 from raptchat.providers.request import check_size
-from raptchat.records import (
-    Attachment,
-    Chunk,
-    Group,
-    Message,
-    Progress,
-    Session,
-)
+from raptchat.records import Attachment, Chunk, Group, Message, Progress, Session
 from raptchat.turn import Turn
 
 _TITLE_LENGTH = 60
@@ -86,7 +76,7 @@ class ChatService:
         with store.write():
             session = self._session(session_id)  # opening the vault can take long, and it may be gone since
             if session.title is None:
-                store.sessions.set(session.id, title=_title(user_message))
+                store.sessions.set(session.id, title=shortened(" ".join(user_message.split()), _TITLE_LENGTH))
             asked = store.sessions.add_message(session.id, "user", user_message)
             store.attachments.add(asked, attachments)
         yield from turn.converse(messages, asked, instead_of=replaced)
@@ -115,6 +105,8 @@ class ChatService:
             timeout=timeout,
             progress=progress,
         )
+        with self._factory.store.write():
+            pass  # what could not be booked is not sent
         yield from turn.converse([*self.context(group, None, system=system), *messages], None)
 
     def context(
@@ -164,8 +156,3 @@ def check_prompt(text: str, *, with_attachments: bool = False) -> None:
         text.encode()
     except UnicodeEncodeError as error:
         raise UsageError(f"the prompt is not valid UTF-8 at position {error.start}") from None
-
-
-def _title(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _TITLE_LENGTH else line[: _TITLE_LENGTH - 1].rstrip() + "…"

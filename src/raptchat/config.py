@@ -142,7 +142,7 @@ class Paths:
     def find(cls, environ: Mapping[str, str] = os.environ, *, store: Path | None = None) -> "Paths":
         """All in `RAPTCHAT_HOME`, or where the platform keeps such files; *store* wins over both."""
         if home := environ.get("RAPTCHAT_HOME"):
-            folder = Path(home).absolute()
+            folder = _absolute(Path(home))
             data = config = state = cache = folder
         else:
             from platformdirs import PlatformDirs
@@ -152,7 +152,7 @@ class Paths:
             config = folders.user_config_path
             state = folders.user_state_path
             cache = folders.user_cache_path
-        return cls((store or data / "raptchat.db").absolute(), config / "config.toml", state, cache)
+        return cls(_absolute(store or data / "raptchat.db"), config / "config.toml", state, cache)
 
     def history_file(self, group_id: str) -> Path:
         """Where the lines are remembered that were typed in a group's conversations."""
@@ -329,4 +329,13 @@ def child_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def _path(text: str | None) -> Path | None:
-    return Path(text).absolute() if text else None
+    return _absolute(Path(text)) if text else None
+
+
+def _absolute(path: Path) -> Path:
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        raise UsageError(
+            f"`{safe_line(str(path))}` cannot be found: the working folder is gone", hint="name the whole path"
+        ) from None

@@ -15,7 +15,7 @@ from raptchat import whole_file
 from raptchat.providers import model_list
 from raptchat.records import Model
 
-FRESH_FOR = timedelta(hours=24)
+_FRESH_FOR = timedelta(hours=24)
 _VERSION = 1
 _MAX_BYTES = 8 * 1024 * 1024
 
@@ -31,7 +31,7 @@ class Remembered:
     @property
     def is_fresh(self) -> bool:
         """Whether it is less than a day old."""
-        return timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(self.fetched_at) < FRESH_FOR
+        return timedelta(0) <= datetime.now(UTC) - datetime.fromisoformat(self.fetched_at) < _FRESH_FOR
 
 
 def write(path: Path, remembered: Remembered) -> None:

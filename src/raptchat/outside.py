@@ -50,6 +50,11 @@ def safe_line(text: str) -> str:
     return text.translate(_LINE)
 
 
+def shortened(text: str, most: int) -> str:
+    """The first *most* characters of *text*, the last of which is `…` where it goes on."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
 def for_pipe(text: str) -> str:
     """*text* for a pipe: without control characters other than newline, tab and carriage return."""
     return text.translate(_PIPE)

@@ -110,6 +110,33 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class SessionSummary:
+    """A session as a list shows it: with how many messages it has, and what it cost.
+
+    *cost* is what is known of it, in US dollars; *unknown_costs* counts the requests left out of it.
+    """
+
+    session: Session
+    messages: int
+    cost: Decimal | None
+    unknown_costs: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoundMessage:
+    """A message that was searched for; every other piece of *excerpt*, from the second on, is a hit."""
+
+    session_id: str
+    group_id: str
+    group_name: str
+    title: str | None
+    seq: int
+    role: Role
+    created_at: str
+    excerpt: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Citation:
     """A page that a reply rests on."""
 

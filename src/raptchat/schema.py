@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raptchat.errors import SchemaMismatchError, UsageError
-from raptchat.outside import safe_line
+from raptchat.outside import safe_line, shortened
 
 if TYPE_CHECKING:
     from jsonschema_rs import ValidationError
@@ -109,7 +109,7 @@ def _where_and_why(error: "ValidationError") -> str:
 
 
 def _short(text: str) -> str:
-    return safe_line(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…")
+    return safe_line(shortened(text, _MOST_SHOWN))
 
 
 def _file(text: str) -> str | None:
@@ -119,7 +119,9 @@ def _file(text: str) -> str | None:
         if not stat.S_ISDIR(path.stat().st_mode):
             return _content(path)
     if text.endswith(".json") or ("/" in text and not re.search(r"[\s,:]", text)):
-        raise UsageError(f"there is no file `{_short(text)}` with a schema", hint='or such as "name, age int"')
+        raise UsageError(
+            f"there is no file `{_short(text)}` with a schema", hint='or name its fields: --schema "name, age int"'
+        )
     return None
 
 

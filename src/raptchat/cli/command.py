@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
@@ -11,8 +11,13 @@ from raptchat.cli import help as help_page
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.errors import UsageError
 
+if TYPE_CHECKING:
+    from typer._click import Command as AnyCommand
+else:
+    AnyCommand = object
 
-class HelpToTerminal:
+
+class HelpToTerminal(AnyCommand):
     """Writes `--help` as any other result is written: a full disk or a closed pipe ends it the same way.
 
     Its options stand under headings, then come the examples. Every error about words and flags knows whose help
@@ -22,15 +27,19 @@ class HelpToTerminal:
     def get_help(self, ctx: Any) -> str:  # noqa: D102
         formatter = ctx.make_formatter()
         formatter.width = min(invocation(ctx).terminal.width, help_page.WIDEST)
-        self.format_help(ctx, formatter)  # type: ignore[attr-defined]
+        self.format_help(ctx, formatter)
         return str(formatter.getvalue()).rstrip("\n")
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: D102
-        help_page.write_sections(self, ctx, formatter)  # type: ignore[arg-type]
+        help_page.write_sections(self, ctx, formatter)
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: D102
+        # What must be there stands alone (POSIX, Utility Conventions): braces would be a choice.
+        return [piece.strip("{}") for piece in super().collect_usage_pieces(ctx)]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102
         try:
-            return super().parse_args(ctx, args)  # type: ignore[misc, no-any-return]
+            return super().parse_args(ctx, args)
         except typer.TyperException as error:
             # What is wrong with a flag that lacks its value does not say whose flag it is.
             if getattr(error, "ctx", None) is None:
@@ -38,12 +47,13 @@ class HelpToTerminal:
             raise
 
     def get_help_option(self, ctx: Any) -> Any:  # noqa: D102
-        option = super().get_help_option(ctx)  # type: ignore[misc]
+        option = super().get_help_option(ctx)
+        assert option is not None  # the app names `-h` and `--help`
         option.callback = _show_help
         return option
 
 
-def _show_help(ctx: typer.Context, param: object, value: bool) -> None:
+def _show_help(ctx: Any, param: object, value: bool) -> None:
     del param
     if value and not ctx.resilient_parsing:
         invocation(ctx).terminal.write(ctx.get_help() + "\n")

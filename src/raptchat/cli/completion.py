@@ -150,9 +150,3 @@ Register-ArgumentCompleter -Native -CommandName raptchat -ScriptBlock {
 """
 
 SCRIPTS = {Shell.BASH: _BASH, Shell.ZSH: _ZSH, Shell.FISH: _FISH, Shell.POWERSHELL: _POWERSHELL}
-FILES = {
-    Shell.BASH: "raptchat.bash",
-    Shell.ZSH: "_raptchat",
-    Shell.FISH: "raptchat.fish",
-    Shell.POWERSHELL: "raptchat.ps1",
-}

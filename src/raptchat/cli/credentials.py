@@ -1,7 +1,6 @@
 """`raptchat credentials`: the sealed keys, of which only a hint is ever shown."""
 
 from collections.abc import Sequence
-from typing import Annotated
 
 import typer
 
@@ -9,7 +8,7 @@ from raptchat import naming
 from raptchat.cli import documents
 from raptchat.cli.command import Command, noun
 from raptchat.cli.invocation import Invocation, invocation
-from raptchat.cli.options import CredentialArgument, YesOption
+from raptchat.cli.options import CredentialArgument, OnlyGroupArgument, OnlyGroupOption, YesOption, only_group
 from raptchat.records import Credential
 from raptchat.render import tables
 from raptchat.render.formats import when
@@ -20,20 +19,23 @@ app = noun("Credentials: one encrypted API key of one group each.")
 @app.command("list", cls=Command)
 def list_(
     ctx: typer.Context,
-    group: Annotated[str | None, typer.Argument(metavar="[G]", help="Only this group's.")] = None,
+    group: OnlyGroupArgument = None,
+    of_group: OnlyGroupOption = None,
 ) -> None:
     """List the keys, masked, with when they were last used."""
-    run_list(group, invocation(ctx))
+    run_list(only_group(group, of_group), invocation(ctx))
 
 
 def run_list(group: str | None, run: Invocation) -> None:
     """Of one group, or of all."""
     store = run.factory.store
+    add_key = "raptchat group add-key NAME"
     with store.snapshot():
         if group is None:
             found: Sequence[Credential] = store.credentials.all()
         else:
-            found = store.credentials.of_group(naming.find_group(store, group).id)
+            owner = naming.find_group(store, group)
+            found, add_key = store.credentials.of_group(owner.id), naming.add_key_command(owner.name)
         names = {each.id: each.name for each in store.groups.all()}
     ordered = sorted(found, key=lambda one: (names[one.group_id].casefold(), one.created_at))
     if run.json:
@@ -55,7 +57,7 @@ def run_list(group: str | None, run: Invocation) -> None:
         run.terminal,
         ["id", "group", "provider", "key", "label", "state", "created", "last used"],
         rows,
-        empty="there is no key yet: raptchat group add-key NAME",
+        empty=f"there is no key yet: {add_key}",
     )
 
 

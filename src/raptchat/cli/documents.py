@@ -3,13 +3,8 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import accumulate
-from typing import TYPE_CHECKING
 
-from raptchat.records import Attachment, Credential, Group, Message, Usage
-
-if TYPE_CHECKING:
-    from raptchat.store.search import Found
-    from raptchat.store.sessions import Listed
+from raptchat.records import Attachment, Credential, FoundMessage, Group, Message, SessionSummary, Usage, UsageRow
 
 Document = dict[str, object]
 
@@ -19,8 +14,8 @@ def money(amount: Decimal | None) -> str | None:
     return None if amount is None else format(amount.normalize() if amount else Decimal(0), "f")
 
 
-def group(found: Group) -> Document:
-    """A group."""
+def group(found: Group, key: Credential | None) -> Document:
+    """A group, with the hint of the *key* that it pays with."""
     return {
         "id": found.id,
         "name": found.name,
@@ -28,6 +23,8 @@ def group(found: Group) -> Document:
         "model": found.model,
         "system": found.system_prompt,
         "provider": found.provider,
+        "keyHint": key.key_hint if key else None,
+        "lastUsedAt": key.last_used_at if key else None,
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
     }
@@ -52,7 +49,7 @@ def credential(found: Credential, group_name: str) -> Document:
     }
 
 
-def session(found: "Listed", group_name: str) -> Document:
+def session(found: SessionSummary, group_name: str) -> Document:
     """A session, with how many messages it has and what is known of its cost."""
     about = found.session
     return {
@@ -92,12 +89,12 @@ def attachment(found: Attachment) -> Document:
     return {"name": found.name, "mediaType": found.media_type, "size": found.size, "hash": found.hash}
 
 
-def transcript(found: "Listed", group_name: str, messages: Sequence[Message]) -> Document:
+def transcript(found: SessionSummary, group_name: str, messages: Sequence[Message]) -> Document:
     """A session with all of its messages."""
     return {**session(found, group_name), "messages": [message(one) for one in messages]}
 
 
-def found_message(found: "Found") -> Document:
+def found_message(found: FoundMessage) -> Document:
     """A message that was searched for; *hits* are the beginnings and ends of what matched in its *excerpt*."""
     ends = list(accumulate(map(len, found.excerpt)))
     return {
@@ -113,8 +110,8 @@ def found_message(found: "Found") -> Document:
     }
 
 
-def tokens_and_cost(usage: Usage) -> Document:
-    """What one request took."""
+def tokens_and_cost(usage: Usage | UsageRow) -> Document:
+    """What one request took, or several."""
     return {
         "inputTokens": usage.input_tokens,
         "outputTokens": usage.output_tokens,

@@ -10,6 +10,11 @@ class Example:
     does: str
     line: str
 
+    @property
+    def heading(self) -> str:
+        """What stands above the line: a question, or words that end in a colon."""
+        return self.does if self.does.endswith("?") else f"{self.does}:"
+
 
 EXAMPLES: dict[tuple[str, ...], tuple[Example, ...]] = {
     (): (

@@ -34,19 +34,12 @@ GroupProviderOption = Annotated[
 def list_(ctx: typer.Context) -> None:
     """List the groups."""
     run = invocation(ctx)
-    groups = run.factory.store.groups.all()
+    with run.factory.store.snapshot():
+        groups = run.factory.store.groups.all()
+        keys = {one.group_id: one for one in run.factory.store.credentials.all() if one.is_active}
     if run.json:
-        return tables.document(run.terminal, [documents.group(group) for group in groups])
-    keys: dict[str, Credential] = {
-        credential.group_id: credential
-        for credential in run.factory.store.credentials.all()
-        if credential.is_active
-    }
-    rows = []
-    for group in groups:
-        key = keys.get(group.id)
-        used = when(key.last_used_at) if key and key.last_used_at else None
-        rows.append([group.name, key.key_hint if key else None, used, group.model, group.description])
+        return tables.document(run.terminal, [documents.group(group, keys.get(group.id)) for group in groups])
+    rows = [[group.name, *_hint_and_use(keys.get(group.id)), group.model, group.description] for group in groups]
     return tables.table(
         run.terminal,
         ["group", "key", "last used", "model", "description"],
@@ -82,8 +75,10 @@ def show(ctx: typer.Context, group: GroupArgument) -> None:
     """Show a group."""
     run = invocation(ctx)
     found = naming.find_group(run.factory.store, group)
+    key = _active_key(run, found)
     if run.json:
-        return tables.document(run.terminal, documents.group(found))
+        return tables.document(run.terminal, documents.group(found, key))
+    hint, used = _hint_and_use(key)
     return tables.fields(
         run.terminal,
         [
@@ -93,6 +88,8 @@ def show(ctx: typer.Context, group: GroupArgument) -> None:
             ("model", found.model),
             ("system", found.system_prompt),
             ("provider", found.provider),
+            ("key", hint),
+            ("last used", used),
             ("created", when(found.created_at)),
         ],
     )
@@ -209,6 +206,16 @@ def add_key(
     run_add_key(wanted, invocation(ctx))
 
 
+def _active_key(run: Invocation, group: Group) -> Credential | None:
+    return next((one for one in run.factory.store.credentials.of_group(group.id) if one.is_active), None)
+
+
+def _hint_and_use(key: Credential | None) -> tuple[str | None, str | None]:
+    if key is None:
+        return None, None
+    return key.key_hint, when(key.last_used_at) if key.last_used_at else "never"
+
+
 def _refuse_taken(run: Invocation, name: str) -> None:
     taken = run.factory.store.groups.named(name)
     if taken is not None:
@@ -237,6 +244,6 @@ def _folder() -> Path:
 
 def _shown(run: Invocation, group: Group, text: str) -> None:
     if run.json:
-        tables.document(run.terminal, documents.group(group))
+        tables.document(run.terminal, documents.group(group, _active_key(run, group)))
     else:
         run.terminal.say(text)

@@ -85,7 +85,7 @@ def _write_examples(formatter: "HelpFormatter", path: tuple[str, ...]) -> None:
     with formatter.section("Examples"):
         indent = " " * formatter.current_indent
         for example in examples:
-            formatter.write_text(example.does + ("" if example.does.endswith("?") else ":"))
+            formatter.write_text(example.heading)
             # Never wrapped: it is there to be copied.
             formatter.write(f"{indent}  $ {example.line}\n")
 

@@ -69,14 +69,17 @@ class Invocation:
             return
         if not (self.terminal.in_is_tty and self.terminal.err_is_tty):
             raise UsageError(f"{question} needs --yes where there is no terminal", hint="add --yes")
-        try:
-            answered = self.answer(f"{question}? [y/N] ")
-        except EOFError:  # Ctrl-D, which leaves the cursor behind the question
-            self.terminal.say("")
-            answered = "no"
-        if answered not in {"y", "yes"}:
+        if not self.agreed(question):
             self.terminal.say("nothing was changed")
             raise typer.Exit(1)
+
+    def agreed(self, question: str) -> bool:
+        """Whether the person answers *question* with yes; anything else, Ctrl-D too, is a no."""
+        try:
+            return self.answer(f"{question}? [y/N] ") in {"y", "yes"}
+        except EOFError:  # it leaves the cursor behind the question
+            self.terminal.say("")
+            return False
 
     def answer(self, question: str) -> str:
         """What is typed after *question*, in small letters; nothing for what is no text."""

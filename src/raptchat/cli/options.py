@@ -1,15 +1,16 @@
-"""Flags that several commands share, and which group is meant."""
+"""Flags that several commands share, which group is meant, and which day."""
 
 import os
 import shlex
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from raptchat.cli.invocation import Invocation
-from raptchat.errors import GroupNotFoundError, NoGroupError
+from raptchat.errors import GroupNotFoundError, NoGroupError, UsageError
 from raptchat.naming import as_argument, find_group
 from raptchat.outside import safe_line
 from raptchat.records import Group
@@ -23,6 +24,10 @@ GroupOption = Annotated[
         help="The group that pays: name, id, or the id's beginning.",
         rich_help_panel="Conversation",
     ),
+]
+OnlyGroupArgument = Annotated[str | None, typer.Argument(metavar="[G]", help="Only this group's.")]
+OnlyGroupOption = Annotated[
+    str | None, typer.Option("--group", "-g", metavar="G", help="Only this group's, as G alone says it.")
 ]
 SessionArgument = Annotated[str, typer.Argument(metavar="ID", help="A session: its id, or a beginning of it.")]
 CredentialArgument = Annotated[
@@ -76,9 +81,24 @@ def choose_group(run: Invocation, word: str | None) -> Chosen:
     )
 
 
+def only_group(word: str | None, flag: str | None) -> str | None:
+    """The group whose things are wanted, by `OnlyGroupArgument` or `OnlyGroupOption`; `None` for all."""
+    if word is not None and flag is not None:
+        raise UsageError("the group is named twice", hint="leave out --group")
+    return flag if word is None else word
+
+
 def working_folder() -> Path | None:
     """The working folder, links resolved; `None` where it is gone."""
     try:
         return Path(os.getcwd()).resolve()  # noqa: PTH109 - the one call that fails when it is gone
     except OSError:
         return None
+
+
+def day(text: str, option: str) -> date:
+    """The day that *text* names, such as `2026-11-01`; `UsageError` says which *option* is wrong."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
+    except ValueError:
+        raise UsageError(f"`{option}` must be a day such as 2026-11-01: `{safe_line(text)}`") from None

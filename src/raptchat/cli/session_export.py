@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raptchat import naming
-from raptchat.cli import documents, page_file
+from raptchat.cli import documents, output_file
 from raptchat.cli.invocation import invocation
 from raptchat.cli.options import SessionArgument, YesOption
 from raptchat.errors import UsageError
@@ -31,7 +31,7 @@ def export(
     ctx: typer.Context,
     session: SessionArgument,
     format_: Annotated[
-        Format | None, typer.Option("--format", "-f", help="Markdown, JSON, or one web page.", show_default="md")
+        Format | None, typer.Option("--format", "-f", help="Markdown, JSON, or one web page; default: md.")
     ] = None,
     output: Annotated[
         str | None,
@@ -52,7 +52,7 @@ def export(
             run.confirm(f"writing over `{safe_line(output)}`", yes=yes)
             return True
 
-        page_file.write(Path(output), text, agreed=agreed)
+        output_file.write(Path(output), text, agreed=agreed)
         run.terminal.say(f"wrote {safe_line(output)}")
 
 

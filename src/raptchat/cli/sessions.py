@@ -1,7 +1,7 @@
 """`raptchat sessions`: the conversations that are stored."""
 
+from dataclasses import replace
 from datetime import date
-from decimal import Decimal
 from typing import Annotated
 
 import typer
@@ -9,15 +9,14 @@ import typer
 from raptchat import naming
 from raptchat.cli import documents
 from raptchat.cli.command import Command, noun
-from raptchat.cli.days import day
 from raptchat.cli.invocation import Invocation, invocation
-from raptchat.cli.options import SessionArgument, YesOption
+from raptchat.cli.options import SessionArgument, YesOption, day
 from raptchat.cli.scrub import scrub
 from raptchat.cli.session_export import export
 from raptchat.errors import UsageError
 from raptchat.records import Session
-from raptchat.render import excerpts, tables, transcript
-from raptchat.render.formats import usd, when
+from raptchat.render import search_results, tables, transcript
+from raptchat.render.formats import costs, when
 from raptchat.render.pager import paged
 
 app = noun("Conversations that are stored.")
@@ -32,7 +31,9 @@ _FORK = " (fork)"
 def list_(
     ctx: typer.Context,
     group: Annotated[str | None, typer.Option("--group", "-g", metavar="G", help="Only this group's.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the last N.")] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the last N.")
+    ] = None,
 ) -> None:
     """List the sessions, the last used first."""
     run = invocation(ctx)
@@ -50,7 +51,7 @@ def list_(
             names[one.session.group_id],
             one.session.title,
             str(one.messages),
-            _cost(one.cost, one.unknown_costs),
+            costs(one.cost, one.unknown_costs),
             when(one.session.last_used_at),
         ]
         for one in found
@@ -86,9 +87,9 @@ def search(
     text: Annotated[list[str], typer.Argument(metavar="TEXT...", help='Words, "phrases", beginnings*.')],
     group: Annotated[
         list[str] | None,
-        typer.Option("--group", "-g", metavar="G", help="Only in this group; repeatable."),
+        typer.Option("--group", "-g", metavar="G", help="Only in this group; may be repeated."),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, metavar="N", help="Only the newest N.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the newest N.")] = 20,
 ) -> None:
     """Find messages that hold all of these words, in any order; the newest first."""
     from raptchat.store.search import Query
@@ -107,7 +108,7 @@ def search(
     if not shown:
         return run.terminal.say("nothing was found")
     with paged(run.terminal) as page:
-        excerpts.show(page, shown)
+        search_results.show(page, shown)
     if len(found) > limit:
         run.terminal.say(f"there are more: --limit {limit * 5} shows more of them")
     return None
@@ -126,8 +127,7 @@ def rename(
     with store.write():
         found = naming.find_session(store, session)
         store.sessions.set(found.id, title=wanted)
-        renamed = naming.find_session(store, found.id)
-        document = _document(run, renamed)
+        document = _document(run, replace(found, title=wanted))
     if run.json:
         return tables.document(run.terminal, document)
     return run.terminal.say(f"session {found.id[:8]} is now `{wanted}`")
@@ -221,10 +221,6 @@ def _remove_before(run: Invocation, first_kept: date, group: str | None, *, yes:
 def _document(run: Invocation, session: Session) -> documents.Document:
     store = run.factory.store
     return documents.session(store.sessions.summary(session), store.groups.require(session.group_id).name)
-
-
-def _cost(cost: Decimal | None, unknown: int) -> str:
-    return usd(cost) + (f" + {unknown} unknown" if unknown and cost is not None else "")
 
 
 def _sessions(count: int) -> str:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raptchat import naming
-from raptchat.cli.days import day
-from raptchat.cli.documents import Document, money
+from raptchat.cli.documents import Document, tokens_and_cost
 from raptchat.cli.invocation import Invocation, invocation
+from raptchat.cli.options import OnlyGroupArgument, OnlyGroupOption, day, only_group
 from raptchat.clock import utc_now
 from raptchat.errors import UsageError
 from raptchat.outside import safe_line
 from raptchat.records import UsageRow
 from raptchat.render import tables
-from raptchat.render.formats import UNKNOWN, tokens, usd
+from raptchat.render.formats import UNKNOWN, costs, tokens
 
 if TYPE_CHECKING:
     from raptchat.render.charts import Bar
@@ -41,10 +41,11 @@ class Period:
 
 def usage(
     ctx: typer.Context,
-    group: Annotated[str | None, typer.Argument(metavar="[G]", help="Only this group's.")] = None,
+    group: OnlyGroupArgument = None,
+    of_group: OnlyGroupOption = None,
     by: Annotated[
         list[str] | None,
-        typer.Option(metavar="KEY", help="group, model, day, session or credential; may be given again."),
+        typer.Option(metavar="KEY", help="group, model, day, session or credential; may be repeated."),
     ] = None,
     since: Annotated[
         str | None, typer.Option(metavar="DATE", help="From this day on (UTC), such as 2026-11-01.")
@@ -63,7 +64,8 @@ def usage(
     if csv and run.json:
         raise UsageError("--csv and --json exclude each other")
     store = run.factory.store
-    found = naming.find_group(store, group) if group is not None else None
+    named = only_group(group, of_group)
+    found = naming.find_group(store, named) if named is not None else None
     rows = store.ledger.report(
         keys,
         group_id=found.id if found is not None else None,
@@ -122,17 +124,20 @@ def _draw(run: Invocation, keys: "Sequence[By]", rows: Sequence[UsageRow], perio
     columns = ["cost", "tokens", "requests", *(["input", "output"] if run.terminal.width >= _WIDE else [])]
     # Free models cost nothing, and are used all the same.
     by_tokens = not any(row.cost for row in rows) and any(row.total_tokens for row in rows)
-    drawn = [_bar(row, ", ".join(row.keys[key] or UNKNOWN for key in keys), columns, by_tokens) for row in rows]
-    encoding = getattr(run.terminal.out, "encoding", None)
+    drawn = [_bar(row, _label(row, keys), columns, by_tokens) for row in rows]
     with paged(run.terminal) as terminal:
         terminal.write(f"{title}; bars: {'tokens' if by_tokens else 'cost'}\n\n")
         if list(keys) == ["day"]:
             last = min(period.last or period.today, period.today)
-            charts.months(terminal, _by_date(drawn), first=period.first, last=last, encoding=encoding)
+            charts.months(terminal, _by_date(drawn), first=period.first, last=last)
             terminal.write("\n")
-        charts.bars(
-            terminal, drawn, columns, total=_bar(_sum(rows), "total", columns, by_tokens), encoding=encoding
-        )
+        charts.bars(terminal, drawn, columns, total=_bar(_sum(rows), "total", columns, by_tokens))
+
+
+def _label(row: UsageRow, keys: "Sequence[By]") -> str:
+    # An id as other lists show it: the beginning is enough to name it.
+    values = [(key, row.keys[key] or UNKNOWN) for key in keys]
+    return ", ".join(value[:8] if key in {"session", "credential"} else value for key, value in values)
 
 
 def _by_date(bars: "Sequence[Bar]") -> "dict[date, Bar]":
@@ -146,7 +151,7 @@ def _by_date(bars: "Sequence[Bar]") -> "dict[date, Bar]":
 def _bar(row: UsageRow, label: str, columns: Sequence[str], by_tokens: bool) -> "Bar":
     from raptchat.render.charts import Bar
 
-    cost = _cost(row)
+    cost = costs(row.cost, row.unknown_costs)
     figures = {
         "cost": _UNKNOWN_COST if cost == UNKNOWN else cost,
         "tokens": tokens(row.total_tokens),
@@ -187,24 +192,14 @@ def _sum(rows: Sequence[UsageRow]) -> UsageRow:
 
 def _numbers(row: UsageRow) -> list[str | None]:
     sums = [tokens(row.input_tokens), tokens(row.output_tokens), tokens(row.total_tokens)]
-    return [str(row.requests), *sums, _cost(row)]
-
-
-def _cost(row: UsageRow) -> str:
-    unknown = f" + {row.unknown_costs} unknown" if row.unknown_costs and row.cost is not None else ""
-    return f"{usd(row.cost)}{unknown}"
+    return [str(row.requests), *sums, costs(row.cost, row.unknown_costs)]
 
 
 def _document(row: UsageRow) -> Document:
     return {
         **row.keys,
         "requests": row.requests,
-        "inputTokens": row.input_tokens,
-        "outputTokens": row.output_tokens,
-        "totalTokens": row.total_tokens,
-        "cachedTokens": row.cached_tokens,
-        "reasoningTokens": row.reasoning_tokens,
-        "cost": money(row.cost),
+        **tokens_and_cost(row),
         "unknownTokens": row.unknown_tokens,
         "unknownCosts": row.unknown_costs,
     }

@@ -23,7 +23,7 @@ def whoami(ctx: typer.Context, group: GroupOption = None) -> None:
     credentials = CredentialService(run.factory)
     provider = credentials.provider_of(chosen.group)
     credential = credentials.get_active_for_group(chosen.group.id, provider)
-    model = chosen.group.model or settings.default_model
+    model = settings.model_named(chosen.group.model or settings.default_model)
     slots = store.vault.kinds()
     gateway = credentials.url_of(credential) if credential else settings.gateway_url
     if run.json:

@@ -33,8 +33,8 @@ def _model(
         "context_length": context,
         "architecture": {"input_modalities": fields.pop("takes", ["text"]), "output_modalities": ["text"]},
         "pricing": {
-            "prompt": f"{prompt / _MILLION:.9f}",
-            "completion": f"{completion / _MILLION:.9f}",
+            "prompt": _per_token(prompt),
+            "completion": _per_token(completion),
             "request": "0",
         },
         "top_provider": {"context_length": context, "max_completion_tokens": 8192, "is_moderated": False},

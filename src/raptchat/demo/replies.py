@@ -17,6 +17,7 @@ from raptchat.demo.wire import (
     usage_of,
     words,
 )
+from raptchat.outside import shortened
 
 _LONGEST_QUOTE = 300
 
@@ -35,8 +36,7 @@ def reply(asked: Asked, text: str, pace: float = 0.0) -> Answer:
 
 def markdown(asked: Asked) -> str:
     """A reply with something of everything that Markdown has; it says where it comes from."""
-    quote = asked.text if len(asked.text) <= _LONGEST_QUOTE else asked.text[:_LONGEST_QUOTE] + "\u2026"
-    quoted = "\n".join(f"> {line}" for line in quote.splitlines() or [""])
+    quoted = "\n".join(f"> {line}" for line in shortened(asked.text, _LONGEST_QUOTE).splitlines() or [""])
     first = (asked.text.split() or ["nothing"])[0][:40].strip("`*")
     return f"""## A reply from the demo gateway
 

@@ -156,9 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         key = self._remember({})
-        with self.server.lock:
-            scripted = self.server.queue.popleft() if self.server.queue else None
-        self._send(scripted or self._listed(key))
+        self._send(self._scripted() or self._listed(key))
 
     def _listed(self, key: str | None) -> Answer:
         path = self.path.partition("?")[0]
@@ -176,11 +174,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(refusal(400, "the request is not a JSON object"))
             return
         key = self._remember(body)
+        self._send(self._scripted() or self._answer(key, body))
+
+    def _scripted(self) -> Answer | None:
         with self.server.lock:
-            scripted = self.server.queue.popleft() if self.server.queue else None
-            if scripted is None:
-                scripted = self._answer(key, body)
-        self._send(scripted)
+            return self.server.queue.popleft() if self.server.queue else None
 
     def _answer(self, key: str | None, body: dict[str, Any]) -> Answer:
         if self.path != f"{_PATH}/chat/completions":
@@ -191,7 +189,8 @@ class _Handler(BaseHTTPRequestHandler):
             asked = Asked.read(body)
         except ValueError as error:
             return refusal(400, str(error))
-        return answer_to(asked, self.server.failures, self.server.pace)
+        with self.server.lock:
+            return answer_to(asked, self.server.failures, self.server.pace)
 
     def _read_body(self) -> dict[str, Any] | None:
         length = self.headers.get("Content-Length", "")

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, cast
@@ -104,37 +104,23 @@ class Connection:
                 hint="check `HTTPS_PROXY` and `ALL_PROXY`: http://HOST:PORT",
             ) from None
 
-    def post(
+    @contextmanager
+    def exchange(
         self,
         path: str,
         *,
         headers: Mapping[str, str],
-        body: bytes,
-        seconds: float,
-        sent: Callable[[], None] = lambda: None,
-    ) -> AbstractContextManager[Response]:
-        """The answer to *body*, for `iter_raw`; it is closed on leaving. *sent* is called when all is sent.
-
-        `AttemptFailed` when the wire fails, or when the answer did not begin within *seconds* of being asked for.
-        """
-        return self._exchange("POST", path, headers, body, seconds, sent)
-
-    def get(self, path: str, *, headers: Mapping[str, str], seconds: float) -> AbstractContextManager[Response]:
-        """What is at *path*; as `post`."""
-        return self._exchange("GET", path, headers, None, seconds)
-
-    @contextmanager
-    def _exchange(
-        self,
-        method: str,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
+        body: bytes | None = None,
         seconds: float,
         sent: Callable[[], None] = lambda: None,
     ) -> Iterator[Response]:
+        """The answer to a POST of *body*, or to a GET without one, for `iter_raw`; it is closed on leaving.
+
+        *sent* is called when all is sent. `AttemptFailed` when the wire fails, or when the answer did not begin
+        within *seconds* of being asked for.
+        """
         try:
-            with closing(self._send(method, path, headers, body, seconds, sent)) as response:
+            with closing(self._send(path, headers, body, seconds, sent)) as response:
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
             raise self._failure(error) from None
@@ -145,7 +131,6 @@ class Connection:
 
     def _send(
         self,
-        method: str,
         path: str,
         headers: Mapping[str, str],
         body: bytes | None,
@@ -172,8 +157,9 @@ class Connection:
                 overdue.cancel()  # a proxy answers first, and the gateway has its own time
                 overdue.join()
 
+        method, url = "GET" if body is None else "POST", self._base_url + path
         request = self._client.build_request(
-            method, self._base_url + path, headers=headers, content=body, extensions={"trace": trace}
+            method, url, headers=headers, content=body, extensions={"trace": trace}
         )
         try:
             return self._client.send(request, stream=True)
@@ -217,6 +203,11 @@ def _hang_up(stream: "httpcore.NetworkStream | None", late: threading.Event) -> 
     if stream is not None:
         with suppress(OSError):
             stream.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+
+def is_compressed(response: Response) -> bool:
+    """Whether the body is, though it was not asked for: a small one can unpack to any size."""
+    return response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
 
 
 def first_bytes(response: Response, limit: int, *, seconds: float) -> bytes:

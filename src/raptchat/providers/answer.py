@@ -7,8 +7,8 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from raptchat.errors import GatewayTimeoutError, InvalidResponseError
-from raptchat.providers import sse
-from raptchat.providers._http import Response
+from raptchat.providers import refusals, sse
+from raptchat.providers._http import Response, first_bytes, is_compressed
 
 MAX_BYTES = 64 * 1024 * 1024
 # More than is shown: a key must be cut out before the text is cut.
@@ -34,6 +34,19 @@ def parse(text: str) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) and end == len(text) else None
+
+
+def check_status(response: Response, *, model: str, clean: refusals.Cleaner, seconds: float) -> None:
+    """Raise what a status other than 2xx means, with what is read of the body within *seconds*.
+
+    `InvalidResponseError` for an answer that is compressed.
+    """
+    compressed = is_compressed(response)
+    if not 200 <= response.status_code < 300:
+        body = b"" if compressed else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=seconds)
+        raise refusals.of_response(response.status_code, response.headers, body, model=model, clean=clean)
+    if compressed:
+        raise InvalidResponseError("the gateway compressed its answer, which was not asked for")
 
 
 def read_whole(response: Response, *, seconds: float) -> bytes:

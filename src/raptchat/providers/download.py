@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from raptchat import __version__
 from raptchat.errors import UsageError
 from raptchat.gateway_url import check_gateway_url, origin
-from raptchat.providers._http import Connection, Response
+from raptchat.providers._http import Connection, Response, is_compressed
 from raptchat.providers.retries import AttemptFailed
 
 _MOST_REDIRECTS = 5
@@ -50,7 +50,7 @@ def fetch(url: str, *, most_bytes: int, timeout: float) -> bytes | None:
         try:
             with (
                 closing(Connection(place, timeout=timeout)) as connection,
-                connection.get(_target(address), headers=_HEADERS, seconds=_left(end, place)) as response,
+                connection.exchange(_target(address), headers=_HEADERS, seconds=_left(end, place)) as response,
             ):
                 if response.status_code not in _REDIRECTS:
                     _check_answer(response, place)
@@ -94,8 +94,7 @@ def _is_public(host: str) -> bool:
 def _check_answer(response: Response, place: str) -> None:
     if not 200 <= response.status_code < 300:
         raise _failed(f"`{place}` answered with status {response.status_code}")
-    # A small answer can unpack to any size.
-    if response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}:
+    if is_compressed(response):
         raise _failed(f"`{place}` compressed its answer, which was not asked for")
 
 

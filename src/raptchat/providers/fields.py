@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from raptchat.errors import UsageError
-from raptchat.outside import safe_line, without_keys
+from raptchat.outside import safe_line, shortened, without_keys
 from raptchat.providers.request import OWN_FIELDS
 
 Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
@@ -314,5 +314,5 @@ def _json(value: object) -> str:
 
 
 def _shown(text: str) -> str:
-    short = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…"
-    return safe_line(without_keys(short))
+    # The key first: a cut must not leave a part of it.
+    return safe_line(shortened(without_keys(text), _MOST_SHOWN))

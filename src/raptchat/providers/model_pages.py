@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from raptchat.errors import GatewayError, GatewayTimeoutError, InvalidResponseError
 from raptchat.providers import answer, model_list, refusals
-from raptchat.providers._http import Connection, Response, first_bytes
+from raptchat.providers._http import Connection, Response
 from raptchat.providers.retries import AttemptFailed, Retries
 from raptchat.records import Model, RetryChunk
 
@@ -91,16 +91,11 @@ class ModelPages:
     def _attempt(self, path: str) -> dict[str, Any] | None:
         """The page at *path*; `None` when the gateway has no such list."""
         doubtful = path == _OF_THE_KEY and not self._is_openrouter
-        with self._connection.get(path, headers=self._headers, seconds=self._seconds) as response:
+        with self._connection.exchange(path, headers=self._headers, seconds=self._seconds) as response:
             status = response.status_code
             if status in _NO_SUCH_LIST or (doubtful and status in _REFUSALS_OF_A_MODEL):
                 return None
-            encoded = response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
-            if not 200 <= status < 300:
-                body = b"" if encoded else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=self._seconds)
-                raise refusals.of_response(status, response.headers, body, model="", clean=self._clean)
-            if encoded:
-                raise InvalidResponseError("the gateway compressed its answer, which was not asked for")
+            answer.check_status(response, model="", clean=self._clean, seconds=self._seconds)
             page = answer.parse(self._body(response).decode("utf-8", "replace"))
         if page is not None and isinstance(page.get("data"), list):
             return page

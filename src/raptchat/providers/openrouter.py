@@ -22,7 +22,7 @@ from raptchat.config import (
 from raptchat.errors import GatewayError, IncompleteReplyError, InvalidResponseError, RaptchatError, UsageError
 from raptchat.gateway_url import check_gateway_url, origin
 from raptchat.providers import answer, refusals, request
-from raptchat.providers._http import Connection, Response, first_bytes
+from raptchat.providers._http import Connection, Response
 from raptchat.providers.reply import Reply
 from raptchat.providers.retries import AttemptFailed, Repeat, Retries
 from raptchat.records import Chunk, DoneChunk, Message, Model, Progress, RetryChunk, Start
@@ -169,7 +169,7 @@ class OpenRouterClient:
         listener.progress("connecting")
         reply = Reply(model=model, clean=self._clean, credential_id=self.credential_id)
         try:
-            with self._connect().post(
+            with self._connect().exchange(
                 "/chat/completions",
                 headers=self._headers(),
                 body=body,
@@ -205,14 +205,7 @@ class OpenRouterClient:
         }
 
     def _read(self, response: Response, reply: Reply, listener: _Listener) -> Iterator[Chunk]:
-        encoded = response.headers.get("content-encoding", "").strip().lower() not in {"", "identity"}
-        if not 200 <= response.status_code < 300:
-            body = b"" if encoded else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=self.timeout)
-            raise refusals.of_response(
-                response.status_code, response.headers, body, model=reply.asked, clean=self._clean
-            )
-        if encoded:
-            raise InvalidResponseError("the gateway compressed its answer, which was not asked for")
+        answer.check_status(response, model=reply.asked, clean=self._clean, seconds=self.timeout)
         reply.name_generation(response.headers.get("x-generation-id"))
         kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind == "application/json":

@@ -24,7 +24,7 @@ from raptchat.errors import (
     RaptchatError,
     RateLimitedError,
 )
-from raptchat.outside import safe_line, without_keys
+from raptchat.outside import safe_line, shortened, without_keys
 from raptchat.providers.retries import MAX_WAIT_SECONDS, AttemptFailed, Repeat
 from raptchat.providers.waits import seconds_to_wait
 from raptchat.secret import Secret
@@ -79,8 +79,7 @@ class Cleaner:
         if not isinstance(text, str):
             return ""
         # The key first: it can be of any form, and a cut must not leave half of it.
-        line = safe_line(without_keys(text.replace(self._key.reveal(), "***")).strip())
-        return line if len(line) <= limit else line[: limit - 1] + "\u2026"
+        return shortened(safe_line(without_keys(text.replace(self._key.reveal(), "***")).strip()), limit)
 
     def names(self, values: object) -> str:
         """A list of texts as `a, b, c`, ten at most."""

@@ -45,7 +45,7 @@ def request_form(
     *,
     short: bool = False,
 ) -> dict[str, object]:
-    """All fields of the request, before they are written as JSON; *short* is as in `message_form`.
+    """All fields of the request, before they are written as JSON; *short* is as in `_message_form`.
 
     With a PDF among the *messages*, also one of an earlier turn, the engine that costs nothing reads it, unless
     *options* choose one. Raises `UsageError` for what cannot be sent.
@@ -55,13 +55,13 @@ def request_form(
     if taken := [name for name in OWN_FIELDS if name in options]:
         raise UsageError(f"`{taken[0]}` cannot be set as an option")
     check_size(messages)
-    forms = [message_form(message, short=short) for message in messages]
+    forms = [_message_form(message, short=short) for message in messages]
     if any(map(_has_pdf, forms)):
         options = {**options, "plugins": _with_pdf_engine(options.get("plugins") or [])}
     return {**options, "model": model, "messages": forms, "stream": True}
 
 
-def message_form(message: Message | Mapping[str, object], *, short: bool = False) -> dict[str, object]:
+def _message_form(message: Message | Mapping[str, object], *, short: bool = False) -> dict[str, object]:
     """*message* as the gateway takes it; `UsageError` when something of it is missing.
 
     *short* is for a person: an attachment is shown as `<image/png, 12,345 bytes, name>` in place of its content.

@@ -132,6 +132,33 @@ class Terminal:
             self.err.flush()
 
 
+class Page(io.StringIO):
+    """A text that claims the encoding it will be written in: lines are then drawn in ASCII if they must be."""
+
+    def __init__(self, encoding: str) -> None:
+        super().__init__()
+        self._encoding = encoding
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        """What it will be written in."""
+        return self._encoding
+
+
+def encoding_of(stream: TextIO) -> str:
+    """What *stream* is written in; UTF-8 where it does not say."""
+    return getattr(stream, "encoding", None) or "utf-8"
+
+
+def can_show(text: str, stream: TextIO) -> bool:
+    """Whether the encoding of *stream* has the characters of *text*."""
+    try:
+        text.encode(encoding_of(stream))
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
 def _stream(stream: TextIO | None) -> TextIO:
     if stream is None:
         stream = io.StringIO()

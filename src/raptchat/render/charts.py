@@ -5,8 +5,8 @@ U+259F) they are drawn with ASCII.
 """
 
 from calendar import monthrange
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import astuple, dataclass, replace
 from datetime import date
 from decimal import Decimal
 
@@ -15,8 +15,9 @@ from rich.console import Group
 from rich.text import Text
 
 from raptchat.outside import safe_line
-from raptchat.render import Terminal
+from raptchat.render import Terminal, can_show
 from raptchat.render.drawing import drawn
+from raptchat.render.region import cut
 
 _GAP = "  "
 _WIDEST_BAR = 60
@@ -56,21 +57,13 @@ _BLOCKS = _Glyphs("█", "▏▎▍▌▋▊▉", "░", "▁▂▃▄▅▆▇�
 _ASCII = _Glyphs("#", "", "?", "_-=+*%#@", ".", "~")
 
 
-def bars(
-    terminal: Terminal,
-    rows: Sequence[Bar],
-    columns: Sequence[str],
-    *,
-    total: Bar,
-    encoding: str | None = None,
-) -> None:
+def bars(terminal: Terminal, rows: Sequence[Bar], columns: Sequence[str], *, total: Bar) -> None:
     """Draw *rows*, the longest as wide as there is room for, and the figures of *total* below them.
 
     *columns* are the headings of the figures. The last figures are left out where there is no room for them; where
-    there is none beside the labels either, label, bar and figure stand one under the other. *encoding* is what the
-    text ends up in, where that is not the terminal's own.
+    there is none beside the labels either, label, bar and figure stand one under the other.
     """
-    glyphs = _glyphs(encoding or getattr(terminal.out, "encoding", None))
+    glyphs = _glyphs(terminal)
     rows, columns, total = list(map(_safe, rows)), list(map(safe_line, columns)), _safe(total)
     longest = max((row.known for row in rows if row.known is not None), default=Decimal(0))
     # The total has no bar: its first figure may begin where the others have theirs.
@@ -97,19 +90,12 @@ def bars(
     _write(terminal, lines)
 
 
-def months(
-    terminal: Terminal,
-    days: Mapping[date, Bar],
-    *,
-    first: date | None = None,
-    last: date,
-    encoding: str | None = None,
-) -> None:
+def months(terminal: Terminal, days: Mapping[date, Bar], *, first: date | None = None, last: date) -> None:
     """Draw each month that has one of *days* as a line of small bars, a day each.
 
     Of the days before *first* and after *last* nothing is known: they are not drawn as days without use.
     """
-    glyphs = _glyphs(encoding or getattr(terminal.out, "encoding", None))
+    glyphs = _glyphs(terminal)
     highest = max((day.known for day in days.values() if day.known is not None), default=Decimal(0))
     lines = []
     for year, month in sorted({(day.year, day.month) for day in days}):
@@ -194,23 +180,12 @@ def _small_bar(day: Bar | None, highest: Decimal, glyphs: _Glyphs) -> Text:
 def _cropped(label: str, width: int, glyphs: _Glyphs, *, pad: bool = False) -> str:
     if cell_len(label) > width:
         # One letter takes few characters; what a damaged store holds may have millions.
-        label = label[: 8 * width]
-        while cell_len(label) > width - 1:
-            label = label[:-1]
-        label += glyphs.cut
+        label = cut(label[: 8 * width], width - 1) + glyphs.cut
     return label + " " * (width - cell_len(label)) if pad else label
 
 
-def _glyphs(encoding: str | None) -> _Glyphs:
-    try:
-        "".join(_every(_BLOCKS)).encode(encoding or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return _ASCII
-    return _BLOCKS
-
-
-def _every(glyphs: _Glyphs) -> Iterator[str]:
-    yield from (glyphs.full, glyphs.parts, glyphs.hatched, glyphs.heights, glyphs.nothing, glyphs.cut)
+def _glyphs(terminal: Terminal) -> _Glyphs:
+    return _BLOCKS if can_show("".join(astuple(_BLOCKS)), terminal.out) else _ASCII
 
 
 def _write(terminal: Terminal, lines: Sequence[Text]) -> None:

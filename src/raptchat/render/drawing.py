@@ -1,13 +1,12 @@
 """What rich lays out, as text; loaded only when a terminal is drawn on."""
 
-import io
 import re
 from typing import TextIO
 
 from rich.console import Console, RenderableType
 from rich.theme import Theme
 
-from raptchat.render import Colors
+from raptchat.render import Colors, Page, encoding_of
 
 # No backgrounds: what looks well on black cannot be read on white.
 _THEME = Theme({"markdown.code": "bold cyan", "markdown.code_block": "cyan"})
@@ -22,7 +21,7 @@ def drawn(renderable: RenderableType, *, width: int, colors: Colors | None, stre
     The only escape sequences are those of colours and weights (SGR), and none with *colors* `None`. Text is
     handed over as `rich.text.Text` or parsed Markdown, never as a `str`, so that nothing in it is rich markup.
     """
-    page = _Page(getattr(stream, "encoding", None) or "utf-8")
+    page = Page(encoding_of(stream))
     console(page, width=width, colors=colors).print(renderable)
     # Padding to the full width would wrap when the window is made narrower, and is a nuisance when copied.
     return _PADDING.sub(lambda padding: _RESET if "\x1b" in padding[0] else "", page.getvalue())
@@ -42,15 +41,3 @@ def console(file: TextIO, *, width: int, colors: Colors | None) -> Console:
         highlight=False,
         legacy_windows=False,
     )
-
-
-class _Page(io.StringIO):
-    """A text that claims the encoding it will be written in: rich then draws its lines in ASCII if it must."""
-
-    def __init__(self, encoding: str) -> None:
-        super().__init__()
-        self._encoding = encoding
-
-    @property
-    def encoding(self) -> str:  # type: ignore[override]
-        return self._encoding

@@ -1,4 +1,4 @@
-"""Money, tokens and times, short enough for a table; what is not known is `-`."""
+"""Money, tokens, sizes and times, short enough for a table; what is not known is `-`."""
 
 from datetime import datetime
 from decimal import Decimal
@@ -6,6 +6,7 @@ from decimal import Decimal
 UNKNOWN = "-"
 
 _SMALLEST = Decimal("0.000001")
+_UNITS = ("kB", "MB", "GB")
 
 
 def usd(amount: Decimal | None) -> str:
@@ -17,9 +18,24 @@ def usd(amount: Decimal | None) -> str:
     return f"${amount:,.6f}" if amount >= 0 else f"-${-amount:,.6f}"
 
 
+def costs(known: Decimal | None, unknown: int) -> str:
+    """A sum of costs and how many are left out of it as unknown, such as `$0.001234 + 2 unknown`."""
+    return usd(known) + (f" + {unknown} unknown" if unknown and known is not None else "")
+
+
 def tokens(count: int | None) -> str:
     """A number of tokens, such as `12,345`."""
     return UNKNOWN if count is None else f"{count:,}"
+
+
+def size(count: int) -> str:
+    """A number of bytes, such as `12.3 kB`, in steps of a thousand."""
+    if count < 1000:
+        return f"{count} bytes"
+    amount, unit = count / 1000, 0
+    while amount >= 999.95 and unit < len(_UNITS) - 1:
+        amount, unit = amount / 1000, unit + 1
+    return f"{amount:.1f} {_UNITS[unit]}"
 
 
 def when(time: str | None) -> str:

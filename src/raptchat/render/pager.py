@@ -1,6 +1,5 @@
 """A result that may be longer than the screen, shown in the person's pager, as `git` and `gh` do."""
 
-import io
 import os
 import shlex
 import signal
@@ -9,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from raptchat.config import child_environment
-from raptchat.render import Terminal
+from raptchat.interruptions import handled_by
+from raptchat.render import Page, Terminal, encoding_of
 
 # less: end at once when all fits on the screen, let colours through, leave the text on the screen at the end.
 # lv: let colours through.
@@ -27,7 +27,7 @@ def paged(terminal: Terminal, environ: Mapping[str, str] = os.environ) -> Iterat
     if not command:
         yield terminal
         return
-    page = io.StringIO()
+    page = Page(encoding_of(terminal.out))
     yield replace(terminal, out=page, repaints=False)
     text = page.getvalue()
     if text and not _show(command, text, terminal, environ):
@@ -47,18 +47,17 @@ def _show(command: list[str], text: str, terminal: Terminal, environ: Mapping[st
     from subprocess import PIPE, Popen
 
     child = {**_DEFAULTS, **child_environment(environ)}
-    # Ctrl-C is the pager's: in `less` it ends a search. A handler, unlike SIG_IGN, is not inherited.
-    before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
-        # The terminal may be another one than that of this process.
-        with Popen(command, stdin=PIPE, stdout=terminal.out, env=child) as pager:
+        # Ctrl-C is the pager's: in `less` it ends a search. The terminal may be another one than this process's.
+        with (
+            handled_by(lambda *_: None, [signal.SIGINT]),
+            Popen(command, stdin=PIPE, stdout=terminal.out, env=child) as pager,
+        ):
             try:
-                pager.communicate(text.encode(getattr(terminal.out, "encoding", None) or "utf-8", "replace"))
+                pager.communicate(text.encode(encoding_of(terminal.out), "replace"))
             except BaseException:  # SIGTERM: without us nobody takes the terminal back from it
                 pager.terminate()
                 raise
     except (OSError, ValueError):  # it is not there; or the terminal is none, and PAGER no name of a file
         return False
-    finally:
-        signal.signal(signal.SIGINT, before)
     return True

@@ -1,10 +1,9 @@
 """Lines on standard error that are painted over and over, and go without a trace."""
 
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 
 from raptchat.render import Terminal
+from raptchat.render.terminal_modes import in_foreground
 
 # ECMA-48 ED, CUU and SGR 2 and 22, DEC DECAWM. Where terminal and program disagree about the width of a
 # character a line that does not wrap stays one line.
@@ -27,7 +26,7 @@ class Region:
 
     def paint(self, lines: Sequence[str]) -> None:
         """Show *lines*, which are safe, in place of those before; cut to the terminal's size as it is now."""
-        if not self._in_foreground():
+        if not in_foreground(self._terminal.err):
             return
         size = self._terminal.size_now()
         shown = [
@@ -41,15 +40,9 @@ class Region:
 
     def erase(self) -> None:
         """Leave nothing of them, and the cursor where the first one began."""
-        if self._painted and self._in_foreground():
+        if self._painted and in_foreground(self._terminal.err):
             self._terminal.write_error(_ERASE)
         self._painted = False
-
-    def _in_foreground(self) -> bool:
-        """Whether the terminal is this process's to paint on, and not that of a shell that sent it behind."""
-        with suppress(OSError, ValueError, AttributeError):  # no controlling terminal; or Windows, without jobs
-            return os.tcgetpgrp(self._terminal.err.fileno()) == os.getpgrp()
-        return True
 
 
 def dimmed(terminal: Terminal, text: str) -> str:

@@ -61,7 +61,7 @@ def show(
     written is not shown. What *chunks* raises rises on, and so do `BrokenPipeError` and `OutputError`.
     """
     waiting = waiting or Waiting(terminal, quiet=True)
-    writer = _writer(terminal if stream else replace(terminal, repaints=False), how, done)
+    writer = _writer(terminal, how, done, stream=stream)
     thoughts = _thoughts(reasoning, terminal, writer, waiting, quiet=quiet, clock=clock)
     # One JSON document is written at the end, by the caller.
     showing = _Showing(writer, thoughts, waiting, stream=stream and how is not ReplyFormat.JSON, quiet=quiet)
@@ -112,19 +112,23 @@ class _Showing:
 
     def end(self, last: DoneChunk | None) -> None:
         """Write what is held, and the end."""
-        self._begin()
-        self._writer.text("".join(self._held))
-        if last is not None:
-            self._writer.done(last)
-        self._writer.end()
+        try:
+            self._begin()
+            self._writer.remainder("".join(self._held))
+            if last is not None:
+                self._writer.done(last)
+        finally:
+            self._writer.end()
 
     def fail(self, raised: BaseException) -> None:
         """Write what had arrived before *raised*."""
-        self._begin()
         # A pipe that is broken says so once more here, and must not hide what is rising.
         with suppress(OSError, OutputError):
-            self._writer.text("".join(self._held))
-            self._writer.fail(raised)
+            try:
+                self._begin()
+                self._writer.remainder("".join(self._held))
+            finally:
+                self._writer.fail(raised)
 
     def _begin(self) -> None:
         """Make room for what is written on standard output."""
@@ -154,7 +158,7 @@ def _thoughts(
     return HiddenReasoning(waiting)
 
 
-def _writer(terminal: Terminal, how: ReplyFormat, done: Describe | None) -> Writer:
+def _writer(terminal: Terminal, how: ReplyFormat, done: Describe | None, *, stream: bool) -> Writer:
     match how:
         case ReplyFormat.PLAIN:
             return TextWriter(terminal, safe if terminal.out_is_tty else for_pipe)
@@ -162,8 +166,9 @@ def _writer(terminal: Terminal, how: ReplyFormat, done: Describe | None) -> Writ
             return TextWriter(terminal, safe if terminal.out_is_tty else str, ends_line=False)
         case ReplyFormat.MARKDOWN:
             from raptchat.render.markdown import MarkdownWriter
+            from raptchat.render.markdown.live import LiveMarkdownWriter
 
-            return MarkdownWriter(terminal)
+            return LiveMarkdownWriter(terminal) if stream else MarkdownWriter(replace(terminal, repaints=False))
         case ReplyFormat.JSONL:
             return JsonLinesWriter(terminal, done)
         case _:

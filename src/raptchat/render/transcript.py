@@ -7,9 +7,10 @@ from dataclasses import replace
 from raptchat.outside import safe, safe_line
 from raptchat.records import Attachment, Message, Session
 from raptchat.render import Terminal
-from raptchat.render.formats import when
+from raptchat.render.formats import size, when
 
-_MARKUP = re.compile(r"([\\`*_\[\]<>&#|$])")
+# Without `[`, which does nothing alone: `\[` begins a formula.
+_MARKUP = re.compile(r"([\\`*_\]<>&#|$])")
 _MAY_STAY_OPEN = re.compile(r"```|~~~|^ {0,3}<", re.MULTILINE)
 _HTML_ENDS = {
     "<!--": "-->",
@@ -20,7 +21,6 @@ _HTML_ENDS = {
     "<pre": "</pre>",
     "<textarea": "</textarea>",
 }
-_SIZES = ("bytes", "kB", "MB", "GB")
 
 
 def as_markdown(session: Session, group_name: str, messages: Sequence[Message]) -> str:
@@ -29,19 +29,19 @@ def as_markdown(session: Session, group_name: str, messages: Sequence[Message]) 
     What the messages say is as it was said, but that a block which was never closed is: it would swallow what
     follows. A session that is not stored has no `last_used_at`. The caller cleans the text for where it goes.
     """
-    title = as_text(session.title or f"Session {session.id}")
-    about = [f"- group: {as_text(group_name)}", f"- session: {as_text(session.id)}"]
+    title = _as_text(session.title or f"Session {session.id}")
+    about = [f"- group: {_as_text(group_name)}", f"- session: {_as_text(session.id)}"]
     if session.model:
-        about.append(f"- model: {as_text(session.model)}")
+        about.append(f"- model: {_as_text(session.model)}")
     if session.last_used_at:
-        about.append(f"- last used: {as_text(when(session.last_used_at))}")
+        about.append(f"- last used: {_as_text(when(session.last_used_at))}")
     parts = [f"# {title}", "\n".join(about)]
     if session.system_prompt:
-        parts += ["## system", closed(session.system_prompt)]
+        parts += ["## system", _closed(session.system_prompt)]
     for message in messages:
-        parts += [f"## {as_text(heading(message))}", closed(message.content)]
+        parts += [f"## {_as_text(heading(message))}", _closed(message.content)]
         if message.attachments:
-            parts.append("\n".join(f"- attachment: {as_text(about_file(one))}" for one in message.attachments))
+            parts.append("\n".join(f"- attachment: {_as_text(about_file(one))}" for one in message.attachments))
     return "\n\n".join(parts) + "\n"
 
 
@@ -72,17 +72,17 @@ def heading(message: Message) -> str:
 
 def about_file(attachment: Attachment) -> str:
     """Name, type and size of an attachment, such as `cell.png (image/png, 12.3 kB)`."""
-    return safe_line(f"{attachment.name} ({attachment.media_type}, {_size(attachment.size)})")
+    return safe_line(f"{attachment.name} ({attachment.media_type}, {size(attachment.size)})")
 
 
-def as_text(line: str) -> str:
+def _as_text(line: str) -> str:
     """*line* such that Markdown finds nothing in it to act on."""
     escaped = _MARKUP.sub(r"\\\1", safe_line(line))
     # One alone, as in `~anthropic/...`, strikes nothing through.
     return escaped.replace("~", r"\~") if escaped.count("~") > 1 else escaped
 
 
-def closed(markdown: str) -> str:
+def _closed(markdown: str) -> str:
     """*markdown* with its last block closed, if it is not: a reply may have been cut anywhere.
 
     That is a fence, or HTML of the kinds 1 to 5, which no empty line ends (CommonMark 0.31, "HTML blocks").
@@ -101,12 +101,3 @@ def closed(markdown: str) -> str:
     opening = last.content.lstrip()
     ends = (end for begin, end in _HTML_ENDS.items() if opening[: len(begin)].lower() == begin)
     return f"{markdown}\n{next(ends, '>')}"
-
-
-def _size(count: int) -> str:
-    if count < 1000:
-        return f"{count} bytes"
-    amount, unit = float(count), 0
-    while amount >= 999.95 and unit < len(_SIZES) - 1:
-        amount, unit = amount / 1000, unit + 1
-    return f"{amount:.1f} {_SIZES[unit]}"

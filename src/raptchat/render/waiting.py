@@ -11,10 +11,10 @@ from typing import Literal, Self
 from raptchat.interruptions import signals_held_back
 from raptchat.outside import safe_line
 from raptchat.records import Progress
-from raptchat.render import Terminal
+from raptchat.render import Terminal, can_show
 from raptchat.render.formats import duration
-from raptchat.render.modes import modes_restored
 from raptchat.render.region import Region, cut
+from raptchat.render.terminal_modes import modes_restored
 
 # An answer that comes at once shows nothing before it.
 _FIRST_PAUSE_SECONDS = 0.3
@@ -58,7 +58,7 @@ class Waiting:
         self._clock = clock
         self._paints = terminal.err_repaints and not quiet
         self._region = Region(terminal)
-        self._frames = itertools.cycle(_FRAMES if _can_draw(_FRAMES, terminal) else _ASCII_FRAMES)
+        self._frames = itertools.cycle(_FRAMES if can_show(_FRAMES, terminal.err) else _ASCII_FRAMES)
         self._stage: Stage | None = None
         self._asked = self._thinking = 0.0
         self._below: Callable[[int], list[str]] = _nothing
@@ -140,11 +140,3 @@ class Waiting:
 
 def _nothing(_: int) -> list[str]:
     return []
-
-
-def _can_draw(text: str, terminal: Terminal) -> bool:
-    try:
-        text.encode(getattr(terminal.err, "encoding", None) or "utf-8")
-    except (UnicodeEncodeError, LookupError):
-        return False
-    return True

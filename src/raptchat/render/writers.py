@@ -17,6 +17,10 @@ class Writer:
     def text(self, text: str) -> None:
         """Take the next piece of the reply; it may be empty."""
 
+    def remainder(self, text: str) -> None:
+        """Take all that there still is of the reply; it may be empty."""
+        self.text(text)
+
     def done(self, last: DoneChunk) -> None:
         """Take what the reply took."""
 
@@ -42,6 +46,10 @@ class TextWriter(Writer):
         if text := self._clean(text):
             self._terminal.write(text)
             self._last = text[-1]
+
+    def remainder(self, text: str) -> None:
+        """Write it with the newline that may be missing, at once: another process may write to the same pipe."""
+        self.text(f"{text}\n" if text and self._ends_line and not text.endswith("\n") else text)
 
     def end(self) -> None:
         """Write the newline that may be missing."""

@@ -12,7 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from raptchat.errors import StoreBusyError, StoreError, UsageError
@@ -28,29 +28,33 @@ class Connection:
     """One open file; writes are transactions that begin with `BEGIN IMMEDIATE`."""
 
     def __init__(self, path: Path) -> None:
-        path = self.path = path.absolute()
+        path = path.absolute()
         _make_file(path)
         _check_file(path)
-        self._lock = threading.RLock()
-        with self.errors():
-            self.raw = sqlite3.connect(
-                # mode=rw: SQLite never makes the file, which would be readable by others.
-                f"file://{quote(os.fsencode(path))}?mode=rw",
-                uri=True,
-                timeout=BUSY_SECONDS,
-                isolation_level=None,
-                # The lock below is what keeps threads apart.
-                check_same_thread=False,
-            )
-            self.raw.row_factory = sqlite3.Row
-        # Also when nobody says `close`, such as a service made for one call.
-        self.close = weakref.finalize(self, self.raw.close)
+        # SQLite never makes the file, which would be readable by others.
+        self._connect(path, mode="rw", timeout=BUSY_SECONDS)
         try:
             for pragma in ("synchronous=EXTRA", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
                 self.execute(f"PRAGMA {pragma}")
         except BaseException:
             self.close()
             raise
+
+    def _connect(self, path: Path, *, mode: Literal["ro", "rw"], timeout: float) -> None:
+        self.path = path
+        self._lock = threading.RLock()
+        with self.errors():
+            self.raw = sqlite3.connect(
+                f"file://{quote(os.fsencode(path))}?mode={mode}",
+                uri=True,
+                timeout=timeout,
+                isolation_level=None,
+                # The lock is what keeps threads apart.
+                check_same_thread=False,
+            )
+            self.raw.row_factory = sqlite3.Row
+        # Also when nobody says `close`, such as a service made for one call.
+        self.close = weakref.finalize(self, self.raw.close)
 
     def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
         """Run one statement; `StoreError` when the file does not let it."""

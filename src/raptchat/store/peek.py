@@ -1,13 +1,8 @@
 """The store as it is, for a look that is not felt: it makes, migrates and writes nothing, and does not wait."""
 
-import os
-import sqlite3
 import stat
-import threading
 import time
-import weakref
 from pathlib import Path
-from urllib.parse import quote
 
 from raptchat.errors import StoreError
 from raptchat.store import Store
@@ -22,24 +17,13 @@ class ReadOnlyConnection(Connection):
     """An open file that SQLite cannot write; whatever is not read in a fraction of a second is a `StoreError`."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self._lock = threading.RLock()
         try:
             # What would wait for somebody who writes, such as a pipe, is not opened.
             if not stat.S_ISREG(path.stat().st_mode):
                 raise StoreError(f"the store `{path}` is not a file")
         except (OSError, ValueError):
             raise StoreError(f"the store `{path}` cannot be opened") from None
-        with self.errors():
-            self.raw = sqlite3.connect(
-                f"file://{quote(os.fsencode(path))}?mode=ro",
-                uri=True,
-                timeout=_PATIENCE_SECONDS,
-                isolation_level=None,
-                check_same_thread=False,
-            )
-        self.raw.row_factory = sqlite3.Row
-        self.close = weakref.finalize(self, self.raw.close)
+        self._connect(path, mode="ro", timeout=_PATIENCE_SECONDS)
         ends = time.monotonic() + _PATIENCE_SECONDS
         self.raw.set_progress_handler(lambda: time.monotonic() > ends, _INSTRUCTIONS)
         self.execute("PRAGMA trusted_schema=OFF")

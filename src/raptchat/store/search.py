@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from raptchat.records import Role
+from raptchat.records import FoundMessage
 from raptchat.store.connection import Connection, Parameters
 from raptchat.store.rows import record
 
@@ -37,20 +37,6 @@ _OWNED = "JOIN sessions ON sessions.id = messages.session_id JOIN groups ON grou
 _HOLDS_ALL = (
     "NOT EXISTS (SELECT 1 FROM json_each(:substrings) WHERE instr(lower(messages.content), lower(value)) = 0)"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A message that was searched for; every other piece of *excerpt*, from the second on, is a hit."""
-
-    session_id: str
-    group_id: str
-    group_name: str
-    title: str | None
-    seq: int
-    role: Role
-    created_at: str
-    excerpt: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +78,7 @@ class SearchIndex:
     def __init__(self, db: Connection) -> None:
         self._db = db
 
-    def find(self, query: Query, *, group_ids: Collection[str] | None, limit: int) -> list[Found]:
+    def find(self, query: Query, *, group_ids: Collection[str] | None, limit: int) -> list[FoundMessage]:
         """The messages that *query* finds in these groups (`None`: in all), the newest first."""
         # CROSS JOIN: the messages come from the index, or from the table, in the order wanted, and the search ends
         # at the limit; their sessions are looked up one by one.
@@ -118,7 +104,7 @@ class SearchIndex:
             },
         )
         excerpts = [_excerpt(row.pop("text"), query.substrings) for row in rows]
-        return [record(Found, {**row, "excerpt": one}) for row, one in zip(rows, excerpts, strict=True)]
+        return [record(FoundMessage, {**row, "excerpt": one}) for row, one in zip(rows, excerpts, strict=True)]
 
     def take_in(self, where: str, parameters: Parameters) -> None:
         """Add the messages for which *where* (a condition on `messages`) holds."""

@@ -2,18 +2,18 @@
 
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 from raptchat.clock import utc_now
 from raptchat.errors import StoreError
-from raptchat.records import Message, Role, Session, State
+from raptchat.records import FoundMessage, Message, Role, Session, SessionSummary, State
 from raptchat.store.attachments import Attachments
 from raptchat.store.connection import Connection
 from raptchat.store.ledger import NANO
 from raptchat.store.rows import record
-from raptchat.store.search import Found, Query, SearchIndex
+from raptchat.store.search import Query, SearchIndex
 
 COLUMNS = "id, group_id, title, model, system_prompt, created_at, last_used_at"
 MESSAGE_COLUMNS = "role, content, seq, state, model, created_at, reasoning, reasoning_details"
@@ -26,19 +26,6 @@ _COUNTS = (
     " (SELECT sum(cost_nano_usd) FROM ai_usage WHERE session_id = this) AS cost_nano_usd,"
     " (SELECT count(*) - count(cost_nano_usd) FROM ai_usage WHERE session_id = this) AS unknown_costs"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A session as a list shows it: with how many messages it has, and what it cost.
-
-    *cost* is what is known of it, in US dollars; *unknown_costs* counts the requests left out of it.
-    """
-
-    session: Session
-    messages: int
-    cost: Decimal | None
-    unknown_costs: int
 
 
 class Sessions:
@@ -84,7 +71,7 @@ class Sessions:
         )
         return record(Session, row) if row else None
 
-    def listed(self, group_id: str | None = None, *, limit: int = -1) -> list[Listed]:
+    def listed(self, group_id: str | None = None, *, limit: int = -1) -> list[SessionSummary]:
         """Sessions, the last used first, of one group or of all; all of them with a *limit* of -1."""
         of_group = "WHERE group_id = :group_id" if group_id is not None else ""
         newest = "ORDER BY last_used_at DESC, number DESC"
@@ -94,15 +81,17 @@ class Sessions:
             f" {of_group} {newest} LIMIT :limit) {newest}",
             {"group_id": group_id, "limit": limit},
         )
-        return [_listed(record(Session, {name: row.pop(name) for name in _NAMES}), row) for row in rows]
+        return [_summary(record(Session, {name: row.pop(name) for name in _NAMES}), row) for row in rows]
 
-    def summary(self, session: Session) -> Listed:
+    def summary(self, session: Session) -> SessionSummary:
         """*session* as a list shows it."""
         row = self._db.row(f"SELECT {_COUNTS} FROM (SELECT ? AS this)", (session.id,))
         assert row is not None
-        return _listed(session, row)
+        return _summary(session, row)
 
-    def search(self, query: Query, *, group_ids: Collection[str] | None = None, limit: int = -1) -> list[Found]:
+    def search(
+        self, query: Query, *, group_ids: Collection[str] | None = None, limit: int = -1
+    ) -> list[FoundMessage]:
         """The messages that *query* finds in these groups, or in all; the newest first."""
         return self._index.find(query, group_ids=group_ids, limit=limit)
 
@@ -278,11 +267,12 @@ class Sessions:
         self._db.execute("UPDATE messages SET state = ? WHERE id = ?", (state, message_id))
 
 
-def _listed(session: Session, counts: dict[str, Any]) -> Listed:
+def _summary(session: Session, counts: dict[str, Any]) -> SessionSummary:
     cost = counts.pop("cost_nano_usd")
     if isinstance(cost, float):
         raise StoreError("the store is damaged: a cost in the ledger is of another type")
-    return record(Listed, {**counts, "session": session, "cost": None if cost is None else Decimal(cost) / NANO})
+    known = None if cost is None else Decimal(cost) / NANO
+    return record(SessionSummary, {**counts, "session": session, "cost": known})
 
 
 def _unused_since(time: str, group_id: str | None) -> tuple[str, tuple[str, ...]]:

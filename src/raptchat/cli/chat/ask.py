@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from raptchat import naming
 from raptchat.cli import documents
-from raptchat.cli.chat.afterwards import cite, usage_line, warn
+from raptchat.cli.chat.notes import cite, usage_line, warn
 from raptchat.cli.chat.pace import Pace
 from raptchat.cli.invocation import Invocation
 from raptchat.errors import IncompleteReplyError, SessionNotFoundError, WrongGroupError
@@ -90,12 +90,11 @@ def run_dry(ask: Ask, run: Invocation) -> None:
 
 def introduce(ask: Ask, run: Invocation) -> None:
     """Say who pays, in one line, where a person is looking; an error when the group has no key."""
-    from raptchat.chat import ChatService
     from raptchat.credentials import CredentialService
 
     credential = CredentialService(run.factory).require_active(ask.group)
     if run.terminal.err_is_tty and not ask.quiet:
-        model = ChatService(run.factory).model_for(ask.group, find_session(ask, run), ask.model)
+        model = _model(ask, run, find_session(ask, run))
         payer = f"{ask.group.name} (chosen by {ask.reason})"
         vault = ", ".join(run.factory.store.vault.kinds())
         run.terminal.say(f"{payer} · {credential.key_hint} · {model} · vault: {vault}")
@@ -117,8 +116,9 @@ def find_session(ask: Ask, run: Invocation) -> Session | None:
     if session.group_id != ask.group.id:
         owner = store.groups.require(session.group_id)
         raise WrongGroupError(
-            f"session {session.id[:8]} belongs to group `{owner.name}`, not to `{ask.group.name}`",
-            hint=f"--group {shlex.quote(owner.name)} (here {ask.reason} decides)",
+            f"session {session.id[:8]} belongs to group `{owner.name}`, not to `{ask.group.name}`"
+            f" (chosen by {ask.reason})",
+            hint=f"raptchat chat --group {shlex.quote(owner.name)} --session {session.id[:8]}",
             group=ask.group.name,
         )
     return session
@@ -143,10 +143,11 @@ def answer(
     session: Session | None,
     messages: list[Message],
     instead_of: int | None = None,
-) -> DoneChunk | None:
-    """Send the last of *messages* as `send` does, and show its reply as it arrives; return its end, if it came.
+) -> None:
+    """Send the last of *messages*, in its session or with the others where there is none, and show its reply.
 
-    However it ends, what had arrived is kept and was written, and the terminal is at the beginning of a line.
+    In a session the reply takes the place of the messages from *instead_of* on. However it ends, what had arrived
+    is kept and was written, and the terminal is at the beginning of a line.
     """
     pace = Pace()
     with _waiting(ask, run, service, session) as waiting:
@@ -155,25 +156,19 @@ def answer(
             pace.ask()
             waiting.note(now)
 
-        chunks = send(ask, service, session, messages, progress=progress, instead_of=instead_of)
+        chunks = _send(ask, service, session, messages, progress, instead_of)
         with closing(chunks):
-            return show_reply(ask, run, chunks, session, waiting=waiting, pace=pace)
+            _show_reply(ask, run, chunks, session, waiting=waiting, pace=pace)
 
 
-def send(
+def _send(
     ask: Ask,
     service: "ChatService",
     session: Session | None,
     messages: list[Message],
-    *,
-    progress: Callable[[Progress], None] | None = None,
-    instead_of: int | None = None,
+    progress: Callable[[Progress], None],
+    instead_of: int | None,
 ) -> Generator[Chunk]:
-    """Send the last of *messages*: in its session, or with the others where there is none.
-
-    *progress* is told what is waited for. In a session the reply takes the place of the messages from
-    *instead_of* on.
-    """
     if session is None:
         return service.send_private(
             ask.group.id,
@@ -196,7 +191,7 @@ def send(
     )
 
 
-def show_reply(
+def _show_reply(
     ask: Ask,
     run: Invocation,
     chunks: Generator[Chunk],
@@ -204,7 +199,7 @@ def show_reply(
     *,
     waiting: Waiting,
     pace: Pace,
-) -> DoneChunk | None:
+) -> None:
     """Show a reply as it arrives, and what there is to say about it at its end.
 
     `SchemaMismatchError` and `IncompleteReplyError` rise when it has not the shape, or no code block to extract:
@@ -231,8 +226,7 @@ def show_reply(
         if ask.how is ReplyFormat.JSON and isinstance(error.partial, DoneChunk) and error.partial.content:
             tables.document(run.terminal, document(error.partial))
         raise
-    if done is None:
-        return None
+    assert done is not None  # a service that does not raise says so last
     if ask.how is ReplyFormat.JSON:
         tables.document(run.terminal, document(done))
     elif ask.extract and ask.how is not ReplyFormat.JSONL:
@@ -243,7 +237,6 @@ def show_reply(
     if ask.show_usage:
         run.terminal.say(usage_line(done, pace))
     _check_shape(ask, session, done)
-    return done
 
 
 def _question(ask: Ask) -> Message:
@@ -281,7 +274,7 @@ def _show_block(ask: Ask, run: Invocation, done: DoneChunk) -> None:
     if block is not None:
         # The fence is gone: what was in it is no Markdown.
         how = ReplyFormat.RAW if ask.how is ReplyFormat.RAW else ReplyFormat.PLAIN
-        show([ContentChunk(block)], run.terminal, how)
+        show([ContentChunk(block)], run.terminal, how, stream=False)
 
 
 def _block(ask: Ask, done: DoneChunk) -> str | None:

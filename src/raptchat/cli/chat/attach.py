@@ -45,5 +45,5 @@ def _path(word: str) -> Path:
     try:
         # In a conversation there is no shell that does it.
         return Path(word).expanduser()
-    except RuntimeError:
+    except (RuntimeError, ValueError):  # no such user, or a NUL in its name
         raise UsageError(f"there is no home folder for `{safe_line(word)}`", hint="name the whole path") from None

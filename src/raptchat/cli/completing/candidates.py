@@ -195,6 +195,7 @@ def _these(*names: str) -> Callable[[Asked], list[Named]]:
 # By the parameter's name; where one name means several things, by the command and the name.
 _SOURCES: dict[str, Callable[[Asked], Iterable[Named]]] = {
     "group": _groups,
+    "of_group": _groups,
     "session": _sessions,
     "chat session": _sessions_to_go_on_with,
     "credential": _credentials,

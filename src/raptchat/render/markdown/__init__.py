@@ -46,6 +46,14 @@ class MarkdownWriter(Writer):
         now = self._clock()
         self._due = now + max(_SECONDS_BETWEEN_PAINTINGS, (now - begun) * _REST_PER_PAINTING)
 
+    def rest(self) -> float:
+        """How many seconds nothing is painted yet, whatever comes."""
+        return self._due - self._clock()
+
+    def erase(self) -> None:
+        """Take the unfinished end off the screen until the next painting."""
+        self._tail.erase()
+
     def end(self) -> None:
         """Write the unfinished end as what it has become."""
         try:

@@ -29,7 +29,7 @@ _SETTLES = 500
 _HURRIES = 2_000
 _LONGEST_FORMULA = 200
 # Between words, or behind the punctuation of a script that has no spaces.
-_GAP = re.compile(r"\s+(?=\S)|[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f](?=\S)")
+_GAP = re.compile(r"(?<!\s)\s+(?=\S)|[\u3001\u3002\uff01\uff0c\uff1a\uff1b\uff1f](?=\S)")
 _ATOM = re.compile(
     rf"(?P<whole>\\[^(\[]|(?<!`)(?P<ticks>`+)(?!`).+?(?<!`)(?P=ticks)(?!`)|{_FORMULA})"
     r"|(?P<target>\]\((?:\\.|[^\\()]|\([^()]*\))*\))"

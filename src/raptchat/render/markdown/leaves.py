@@ -14,6 +14,8 @@ from raptchat.render.markdown.inline import inline, settled
 from raptchat.render.markdown.page import Column
 
 _INDENT = "  "
+# Characters that take no cell would never fill a row, and it would be laid out again with each that comes.
+_LONGEST_ROW = 2_000
 
 
 class Leaf(Protocol):
@@ -50,6 +52,9 @@ class Paragraph:
             whole = self._begun.copy().append_text(inline(self._text[:size]))
             *lines, begun = column.wrapped(whole)
             finished += lines
+            if len(begun) > _LONGEST_ROW:
+                finished.append(begun)
+                begun = Text()
             if whole.plain.endswith(" ") and begun:
                 begun.append(" ")
             self._text, self._begun, self._is_cut = self._text[size:], begun, True

@@ -1,13 +1,13 @@
 """The page that a reply is written on: how wide it is, its styles and signs, and rows as a terminal takes them."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 from rich.color import ColorSystem
 from rich.style import Style
 from rich.text import Text
 
-from raptchat.render import Terminal
+from raptchat.render import Terminal, can_show
 from raptchat.render.drawing import console
 
 _SYSTEMS = {
@@ -38,7 +38,7 @@ class Page:
     def __init__(self, terminal: Terminal) -> None:
         self._terminal = terminal
         self.width = terminal.width
-        self.signs = _SIGNS if _can_write(_SIGNS, terminal) else _ASCII_SIGNS
+        self.signs = _SIGNS if can_show("".join(astuple(_SIGNS)), terminal.out) else _ASCII_SIGNS
         self._colors = terminal.out_colors and _SYSTEMS[terminal.out_colors]
         self._console = console(io.StringIO(), width=self.width, colors=terminal.out_colors)
 
@@ -64,14 +64,6 @@ class Page:
             else segment.text
             for segment in line.render(self._console)
         )
-
-
-def _can_write(signs: Signs, terminal: Terminal) -> bool:
-    try:
-        f"{signs.bullet}{signs.bar}{signs.line}".encode(getattr(terminal.out, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ however many rows the old painting has become, they are all below. (ECMA-48 CUU,
 from collections.abc import Sequence
 
 from raptchat.render import Terminal
+from raptchat.render.terminal_modes import in_foreground
 
 _UP = "\x1b[{}A"
 _ERASE_BELOW = "\x1b[J"
@@ -32,11 +33,12 @@ class Tail:
     def write(self, finished: Sequence[str], tail: Sequence[str] = ()) -> None:
         """Write rows that are *finished* in place of the tail's first ones, and paint *tail* below them.
 
-        Where the cursor may not be moved, or there is no room, nothing is painted. Of a tail that is higher than
-        the screen the last rows are. Rows that are painted already and stay the same are left alone.
+        Where the cursor may not be moved, in the background, or where there is no room, nothing is painted. Of a
+        tail that is higher than the screen the last rows are. Rows that are painted already and stay the same are
+        left alone.
         """
         size = self._terminal.size_now()
-        if not self._terminal.repaints or size.lines < _LOWEST:
+        if not self._terminal.repaints or size.lines < _LOWEST or not in_foreground(self._terminal.out):
             tail = ()
         # One row less than the screen, so that the first painted one can always be reached again.
         tail = tail[1 - size.lines :]
@@ -78,7 +80,13 @@ class Tail:
 
     def leave(self) -> None:
         """Leave what is painted as it stands, with the cursor below it."""
+        self._let_go("\n" * len(self._painted))
+
+    def erase(self) -> None:
+        """Leave nothing of what is painted."""
+        self._let_go(_ERASE_BELOW)
+
+    def _let_go(self, output: str) -> None:
         if self._painted:
-            output, self._painted = _SHOW_CURSOR + "\n" * len(self._painted), []
-            self._is_cursor_hidden = False
-            self._terminal.write(output)
+            self._painted, self._is_cursor_hidden = [], False
+            self._terminal.write(_SHOW_CURSOR + output)

@@ -9,7 +9,7 @@ from raptchat.errors import RaptchatError
 from raptchat.outside import safe_line
 from raptchat.render.errors import error as show_error
 from raptchat.render.group_color import color_of
-from raptchat.render.modes import modes_restored
+from raptchat.render.terminal_modes import modes_restored
 from raptchat.render.transcript import about_file
 
 
@@ -62,7 +62,10 @@ def _take(talk: Talk, line: str) -> None:
 
 def _lines(talk: Talk) -> Lines:
     run, group = talk.run, talk.ask.group
-    prompt = f"{safe_line(group.name)}> "
+
+    def prompt() -> str:
+        return f"{safe_line(talk.ask.group.name)}> "
+
     if not run.terminal.repaints:
         return PlainLines(run.terminal, prompt)
     from raptchat.cli.chat.conversation.completion import CommandCompleter

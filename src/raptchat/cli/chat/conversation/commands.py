@@ -6,18 +6,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from raptchat.cli import page_file
+from raptchat.cli import output_file
 from raptchat.cli.chat import attach
-from raptchat.cli.chat.afterwards import usage_line
 from raptchat.cli.chat.conversation import editor
 from raptchat.cli.chat.conversation.talk import Talk
+from raptchat.cli.chat.notes import usage_line
 from raptchat.config import check_model
 from raptchat.errors import UsageError
 from raptchat.outside import for_pipe, safe_line
 from raptchat.records import Session
 from raptchat.render import clipboard, tables, transcript
 from raptchat.render.formats import tokens, usd, when
-from raptchat.render.modes import modes_restored
+from raptchat.render.terminal_modes import modes_restored
 
 if TYPE_CHECKING:
     from raptchat.models import Models
@@ -151,9 +151,9 @@ def _save(talk: Talk, text: str) -> None:
     page = for_pipe(transcript.as_markdown(session, group.name, messages))
     try:
         file = Path(text).expanduser()
-    except RuntimeError:  # no such user
+    except (RuntimeError, ValueError):  # no such user, or a NUL in its name
         raise UsageError(f"`{text}`: there is no such home", hint="/save FILE") from None
-    written = page_file.write(file, page, agreed=lambda: _agreed(talk, text))
+    written = output_file.write(file, page, agreed=lambda: _agreed(talk, text))
     talk.run.terminal.say(f"saved as {file}" if written else "nothing was changed")
 
 
@@ -163,8 +163,8 @@ def _agreed(talk: Talk, file: str) -> bool:
         raise UsageError(f"`{file}` is there already", hint="/save another file")
     with modes_restored(terminal.out, echo=True):
         try:
-            return talk.run.answer(f"overwrite `{file}`? [y/N] ") in {"y", "yes"}
-        except (EOFError, KeyboardInterrupt):
+            return talk.run.agreed(f"overwrite `{file}`")
+        except KeyboardInterrupt:
             terminal.say("")
             return False
 

@@ -32,10 +32,11 @@ class CommandCompleter(Completer):
                 if name.startswith(word):
                     yield Completion(name, -len(word), display_meta=command.meaning)
         elif word in {"/attach", "/save"}:
-            for found in self._files.get_completions(Document(text), complete_event):
-                # A name with a line end or an escape sequence in it is typed by whoever wants it.
-                if is_utf8(found.text) and found.text == safe_line(found.text):
-                    yield found
+            with suppress(ValueError):  # what was pasted holds a NUL, and is no path
+                for found in self._files.get_completions(Document(text), complete_event):
+                    # A name with a line end or an escape sequence in it is typed by whoever wants it.
+                    if is_utf8(found.text) and found.text == safe_line(found.text):
+                        yield found
         else:
             # A store that is busy, or a list that cannot be read, completes nothing.
             with suppress(RaptchatError):

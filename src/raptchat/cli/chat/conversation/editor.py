@@ -5,12 +5,12 @@ import shlex
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 from raptchat.config import child_environment
 from raptchat.errors import UsageError
+from raptchat.interruptions import handled_by
 from raptchat.outside import safe_line
 
 _FALLBACK = "vi"
@@ -29,7 +29,8 @@ def edit(text: str, environ: Mapping[str, str] = os.environ) -> str:
             file = Path(folder) / "message.md"
             file.touch(mode=0o600)
             file.write_text(text, encoding="utf-8")
-            with _interrupts_are_the_editors():
+            # Ctrl-C is the editor's.
+            with handled_by(lambda *_: None, [signal.SIGINT]):
                 ended = subprocess.run([*words, str(file)], env=child_environment(environ), check=False)
             if ended.returncode:
                 raise UsageError(f"the editor `{shown}` failed ({ended.returncode}); the text is as it was")
@@ -53,13 +54,3 @@ def _words(environ: Mapping[str, str]) -> list[str]:
             hint="export EDITOR=nano",
         ) from None
     return words or [_FALLBACK]
-
-
-@contextmanager
-def _interrupts_are_the_editors() -> Iterator[None]:
-    # Not SIG_IGN, which the editor would inherit.
-    handler = signal.signal(signal.SIGINT, lambda *_: None)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, handler)

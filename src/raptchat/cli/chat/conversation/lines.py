@@ -1,5 +1,6 @@
 """Where the lines of a conversation come from, and what a block between `\"\"\"` is."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 from raptchat.render import Terminal
@@ -21,7 +22,7 @@ class Lines(Protocol):
 class PlainLines:
     """Lines as the terminal itself lets them be typed: for one that cannot move its cursor."""
 
-    def __init__(self, terminal: Terminal, prompt: str) -> None:
+    def __init__(self, terminal: Terminal, prompt: Callable[[], str]) -> None:
         self._terminal = terminal
         self._prompt = prompt
 
@@ -30,7 +31,7 @@ class PlainLines:
         if draft:
             self._terminal.say(*draft.splitlines())
         try:
-            text = input(self._prompt)
+            text = input(self._prompt())
             while is_open_block(text):
                 text += "\n" + input()
         except (EOFError, KeyboardInterrupt):

@@ -27,7 +27,7 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from raptchat.cli.chat.conversation.history import HistoryFile, may_be_kept
 from raptchat.cli.chat.conversation.lines import is_open_block
-from raptchat.interruptions import TERMINATIONS
+from raptchat.interruptions import TERMINATIONS, handled_by
 from raptchat.outside import safe_line
 from raptchat.render import DEFAULT_SIZE, Colors, Terminal
 
@@ -42,13 +42,13 @@ _DEPTHS: dict[Colors | None, ColorDepth] = {
 class LineEditor:
     """Reads messages at a terminal that can move its cursor.
 
-    *prompt* is shown in *color*, and at the right end of the line what *aside* says at that moment. *history* is
-    `None` where nothing may be written down.
+    What *prompt* says at that moment is shown in *color*, and at the right end of the line what *aside* says.
+    *history* is `None` where nothing may be written down.
     """
 
     def __init__(
         self,
-        prompt: str,
+        prompt: Callable[[], str],
         *,
         color: str,
         colors: Colors | None,
@@ -62,7 +62,7 @@ class LineEditor:
         self._aside = aside
         self._margin = ""
         self._session: PromptSession[str] = PromptSession(
-            [(f"bold fg:{color}", prompt)],
+            lambda: [(f"bold fg:{color}", prompt())],
             multiline=True,
             editing_mode=EditingMode.VI if vi else EditingMode.EMACS,
             color_depth=_DEPTHS[colors],
@@ -106,6 +106,7 @@ def screen(terminal: Terminal) -> Output:
     """The terminal that standard output is; it is not asked where the cursor is: not every terminal answers."""
 
     def size() -> Size:
+        # Not what COLUMNS says: the cursor moves in the window as it is.
         try:
             columns, rows = os.get_terminal_size(terminal.out.fileno())
         except OSError:
@@ -224,15 +225,9 @@ def _endings_leave(app: Application[Any]) -> Iterator[Callable[[], None]]:
         if app.loop is not None:
             app.loop.call_soon_threadsafe(leave)
 
-    found = {number: signal.getsignal(number) for number in TERMINATIONS}
-    # One that whoever started this ignores (`nohup`) stays ignored.
-    handlers = {number: handler for number, handler in found.items() if callable(handler)}
-    for number in handlers:
-        signal.signal(number, notice)
     try:
-        yield leave
+        with handled_by(notice, TERMINATIONS):
+            yield leave
     finally:
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
         if came:
             signal.raise_signal(came[0])

@@ -38,6 +38,7 @@ class Talk:
         self.run = run
         self.pending = ask.attachments
         self.draft = ""
+        self._new = {"model": ask.model, "system": ask.system}
         self.spent: list[DoneChunk] = []
         # Where the question stands that was asked again without a whole reply so far.
         self._unanswered: int | None = None
@@ -64,10 +65,12 @@ class Talk:
         changed = {"model": model, "system_prompt": system}
         self._set(**{name: value for name, value in changed.items() if value is not None})
         self.ask = replace(self.ask, model=model or self.ask.model, system=system or self.ask.system)
+        self._new = {"model": model or self._new["model"], "system": system or self._new["system"]}
 
     def begin_anew(self) -> None:
-        """Leave what was said; the next question begins a new session."""
+        """Leave what was said; the next question begins a new session, with what was last asked for."""
         self.session, self._private, self._unanswered = None, [], None
+        self.ask = replace(self.ask, **self._new)  # type: ignore[arg-type]
 
     def go_on_with(self, word: str) -> Session:
         """Continue another session of the group, with the model and the system prompt that it has."""
@@ -75,7 +78,13 @@ class Talk:
             raise UsageError(
                 "a private conversation does not go on with a stored one", hint=f"raptchat chat --session {word}"
             )
-        session = find_session(replace(self.ask, session=word, resume=False), self.run)
+        self._see_group()
+        try:
+            session = find_session(replace(self.ask, session=word, resume=False), self.run)
+        except SessionNotFoundError as error:
+            # What is typed here and is no command is a question.
+            error.hint = error.hint.replace("raptchat sessions list", "/sessions")
+            raise
         assert session is not None
         self.session, self._unanswered = session, None
         self.ask = replace(self.ask, model=None, system=None)
@@ -136,7 +145,10 @@ class Talk:
         """Ask the last question again, and show the reply; once it is whole it takes the place of the last one."""
         question = self.last_question()
         # A reply that was cut or refused replaced nothing: the next one is to replace all of them.
-        self._unanswered = self._unanswered or question.seq
+        since = self._unanswered or question.seq
+        asked = [one.content for one in self.messages() if one.role == "user" and one.seq >= since]
+        # But what another terminal asked in this session meanwhile stays.
+        self._unanswered = since if set(asked) == {question.content} else question.seq
         if self._ask(replace(question, seq=self._unanswered)):
             self._unanswered = None
 
@@ -158,7 +170,8 @@ class Talk:
             else:
                 self._send(ask, question)
         except KeyboardInterrupt:
-            self.run.terminal.say(f"stopped; what had arrived is kept · {self._cost_since(began)}")
+            kept = "what had arrived is kept" if self._replied_since(began) else "nothing had arrived"
+            self.run.terminal.say(f"stopped; {kept} · {self._cost_since(began)}")
             return False
         finally:
             self._aside = None
@@ -215,13 +228,26 @@ class Talk:
         sure = [row for row in rows if row.cost is not None and row.requests == 1]
         return usd(sure[0].cost) if sure else "cost not known yet"
 
+    def _replied_since(self, began: str) -> bool:
+        store = self.run.factory.store
+        messages = store.sessions.messages(self.session.id) if self.session else self._private
+        return any(one.role == "assistant" and one.created_at >= began for one in messages)
+
     def _check_presence(self) -> None:
         """An error that says so when the group, or the session, was removed elsewhere in the meantime."""
-        store, group = self.run.factory.store, self.ask.group
-        if store.groups.get(group.id) is None:
-            raise GroupNotFoundError(f"the group `{group.name}` was removed meanwhile", hint="/exit")
-        if self.session is not None and store.sessions.get(self.session.id) is None:
+        self._see_group()
+        if self.session is not None and self.run.factory.store.sessions.get(self.session.id) is None:
             raise SessionNotFoundError("the session was removed meanwhile", hint="/new begins another one")
+
+    def _see_group(self) -> None:
+        """Take the group as it is now: who pays must not go by a name that another group may have by now."""
+        known = self.ask.group
+        group = self.run.factory.store.groups.get(known.id)
+        if group is None:
+            raise GroupNotFoundError(f"the group `{known.name}` was removed meanwhile", hint="/exit")
+        if group.name != known.name:
+            self.run.terminal.say(f"the group `{known.name}` is called `{group.name}` now")
+        self.ask = replace(self.ask, group=group)
 
     def _set(self, **values: str) -> None:
         if self.session is not None:

@@ -1,20 +1,17 @@
 """Messages that were searched for: where each is, and the words around what was found."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from raptchat.outside import safe_line
+from raptchat.records import FoundMessage
 from raptchat.render import Terminal, tables
 from raptchat.render.formats import when
-
-if TYPE_CHECKING:
-    from raptchat.store.search import Found
 
 # From here on there is room beside the title, which is cut at the end of the line.
 _WIDE = 60
 
 
-def show(terminal: Terminal, found: Sequence["Found"]) -> None:
+def show(terminal: Terminal, found: Sequence[FoundMessage]) -> None:
     """Write a heading and an excerpt for each of *found*, its hits in bold; a tab-separated line into a pipe."""
     if not terminal.out_is_tty:
         tables.table(terminal, [], [_row(one) for one in found], empty="")
@@ -43,6 +40,6 @@ def show(terminal: Terminal, found: Sequence["Found"]) -> None:
     terminal.write(page.rstrip("\n") + "\n")
 
 
-def _row(found: "Found") -> tables.Row:
+def _row(found: FoundMessage) -> tables.Row:
     place = [found.session_id, found.group_name, found.title, str(found.seq), found.role, when(found.created_at)]
     return [*place, "".join(found.excerpt)]
