@@ -69,7 +69,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
         run("models", env=env)
         [session] = json.loads(run("sessions", "list", "--json", env=env).stdout)
         [credential] = json.loads(run("credentials", "list", "--json", env=env).stdout)
-        yield {**env, "SESSION": session["id"], "CREDENTIAL": credential["id"]}
+        # Other groups come: which one pays is said.
+        yield {**env, "RAPTCHAT_GROUP": "biology", "SESSION": session["id"], "CREDENTIAL": credential["id"]}
 
 
 def command(words: str, world: Mapping[str, str]) -> list[str]:
@@ -114,6 +115,43 @@ def test_every_command_writes_into_a_file_a_pipe_a_closed_pipe_and_onto_a_full_d
         assert written == piped
 
 
+# Each command that changes something and says what it did; NEW stands for a name that is not taken yet.
+CHANGING_SOMETHING = [
+    "group create NEW --json",
+    "group set biology --description NEW --json",
+    "group bind biology --json",
+    "sessions rename SESSION NEW --json",
+    "sessions fork SESSION --json",
+    "config set alias.NEW demo/echo --json",
+    "credentials activate CREDENTIAL --json",
+]
+
+
+@pytest.mark.parametrize("words", CHANGING_SOMETHING)
+def test_what_is_done_is_done_also_where_it_cannot_be_said(world: Mapping[str, str], words: str) -> None:
+    reading, closed = os.pipe()
+    os.close(reading)
+    with ExitStack() as stack:
+        places: dict[str, tuple[int | IO[bytes], int]] = {
+            "pipe": (subprocess.PIPE, 0),
+            "closed": (stack.enter_context(os.fdopen(closed, "wb")), 0),
+        }
+        if Path("/dev/full").exists():
+            places["full"] = (stack.enter_context(Path("/dev/full").open("wb")), 74)
+        for place, (out, exit_code) in places.items():
+            name = f"{place}-{CHANGING_SOMETHING.index(words)}"
+            there = [word.replace("NEW", name) for word in command(words, world)]
+            ended = subprocess.run(
+                there, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE, env=dict(world), check=False
+            )
+            assert ended.returncode == exit_code, (place, ended.stderr)
+            assert b"Traceback" not in ended.stderr
+            if place == "pipe":
+                json.loads(ended.stdout)
+            if words.startswith("group create"):
+                run("group", "show", name, env=world)
+
+
 @pytest.mark.parametrize("words", [words for words in SHOWING if not words.startswith(("chat", "completion"))])
 def test_every_command_fits_a_dumb_terminal_of_twenty_columns(world: Mapping[str, str], words: str) -> None:
     env = {**world, "TERM": "dumb", "NO_COLOR": "1", "PAGER": "cat"}
@@ -133,7 +171,7 @@ def test_a_document_is_one_line_or_more_of_json_and_nothing_else(world: Mapping[
 
 
 def test_without_a_home_the_platforms_other_folders_do(world: Mapping[str, str], tmp_path: Path) -> None:
-    env = {name: value for name, value in world.items() if name not in {"HOME", "RAPTCHAT_HOME"}}
+    env = {name: value for name, value in world.items() if name not in {"HOME", "RAPTCHAT_HOME", "RAPTCHAT_GROUP"}}
     for name in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
         env[name] = str(tmp_path / name)
 
