@@ -54,7 +54,7 @@ CHANGING = ("chat", "usage", "sessions list", "credentials", "sessions search")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str]]:
     """The environment of a home with a group, a key, a session and its usage; ids stand in it by their names."""
     folder = tmp_path_factory.mktemp("world")
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "COVERAGE_PROCESS_CONFIG"}}
+    kept = {name: value for name, value in os.environ.items() if name == "PATH"}
     with DemoGateway() as gateway:
         env = {
             **kept,
