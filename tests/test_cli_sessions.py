@@ -20,6 +20,7 @@ import pytest
 from conftest import Run, environment, rows
 from processes import RAPTCHAT, AtTerminal
 
+from raptchat.cli.chat.conversation.history import HistoryFile
 from raptchat.records import Attachment, Role
 from raptchat.store import Store
 from raptchat.store.connection import Connection
@@ -113,6 +114,24 @@ def test_a_removed_session_is_gone_from_the_file_and_its_bill_stays(
     assert b"osmosis" not in (home / "raptchat.db").read_bytes()
     assert rows(home, "SELECT session_id FROM ai_usage") == [(session,)]
     biology(f"sessions show {session}", exit_code=3)
+
+
+@pytest.mark.parametrize("words", ["SESSION", "--before 2999-01-01"])
+def test_a_removed_question_is_not_remembered_as_a_typed_line_either(
+    biology: Run, session: str, home: Path, words: str
+) -> None:
+    [(group_id, asked)] = rows(
+        home,
+        "SELECT group_id, content FROM sessions JOIN messages ON session_id = sessions.id WHERE role = 'user'",
+    )
+    history = HistoryFile(home / "history" / group_id)
+    for entry in (asked, f'"""\n{asked}\n"""', "/help", "another line"):
+        history.add(entry)
+
+    biology(f"sessions remove {words.replace('SESSION', session)} --yes")
+
+    assert history.read() == ["/help", "another line"]
+    assert asked.encode() not in (home / "history" / group_id).read_bytes()
 
 
 @pytest.mark.parametrize(("column", "value"), [("role", "root\x1b[2J"), ("state", "paid\x1b[2J")])

@@ -1,5 +1,6 @@
 """`raptchat sessions`: the conversations that are stored."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Annotated
@@ -192,7 +193,9 @@ def _remove_one(run: Invocation, word: str, *, yes: bool) -> None:
     found = naming.find_session(store, word)
     run.confirm(f"removing session {found.id[:8]} with its messages", yes=yes)
     with store.write():
+        asked = store.sessions.questions(found.id)
         store.sessions.remove(found.id)
+    _forget_typed(run, asked)
     scrub(run)
     if run.json:
         return tables.document(run.terminal, {"removed": found.id})
@@ -211,11 +214,26 @@ def _remove_before(run: Invocation, first_kept: date, group: str | None, *, yes:
         )
         with store.write():
             # Counted once more: one that was used while the question stood stays.
+            asked = store.sessions.questions_unused_since(first_kept.isoformat(), group_id=group_id)
             count = store.sessions.remove_unused_since(first_kept.isoformat(), group_id=group_id)
+        _forget_typed(run, asked)
     scrub(run)
     if run.json:
         return tables.document(run.terminal, {"removedSessions": count})
     return run.terminal.say(f"removed {_sessions(count)} {whose}")
+
+
+def _forget_typed(run: Invocation, asked: Sequence[tuple[str, str]]) -> None:
+    """Take questions, each with its group's id, out of the lines that a conversation remembers."""
+    from raptchat.cli.chat.conversation.history import HistoryFile
+    from raptchat.cli.chat.conversation.lines import message
+
+    for group_id in {group_id for group_id, _ in asked}:
+        path = run.factory.settings.paths.history_file(group_id)
+        texts = {text for owner, text in asked if owner == group_id}
+        if path.exists():
+            history = HistoryFile(path)
+            history.forget([entry for entry in history.read() if message(entry) in texts])
 
 
 def _document(run: Invocation, session: Session) -> documents.Document:

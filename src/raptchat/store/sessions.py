@@ -136,6 +136,22 @@ class Sessions:
         """Delete the sessions, of one group or of all, that were last used before *time*; how many there were."""
         return self._remove(*_unused_since(time, group_id))
 
+    def questions(self, session_id: str) -> list[tuple[str, str]]:
+        """What was asked in a session: the group's id and the text, for each question."""
+        return self._questions("sessions.id = ?", (session_id,))
+
+    def questions_unused_since(self, time: str, *, group_id: str | None = None) -> list[tuple[str, str]]:
+        """What was asked in the sessions that were last used before *time*: as `questions`."""
+        return self._questions(*_unused_since(time, group_id))
+
+    def _questions(self, where: str, parameters: tuple[str, ...]) -> list[tuple[str, str]]:
+        rows = self._db.rows(
+            "SELECT group_id, content FROM sessions JOIN messages ON session_id = sessions.id"
+            f" WHERE role = 'user' AND {where}",
+            parameters,
+        )
+        return [(row["group_id"], row["content"]) for row in rows]
+
     def scrub(self) -> None:
         """Write the file anew, outside of a transaction: nothing of what was removed is left in it.
 

@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -64,6 +64,14 @@ class HistoryFile:
             page = torn + line + b"\n"
             if os.pwrite(descriptor, page, size) < len(page):  # the disk is full
                 os.ftruncate(descriptor, size)
+
+    def forget(self, entries: Collection[str]) -> None:
+        """Take *entries* out, wherever they stand, and leave nothing of them in the file."""
+        with suppress(OSError), self._locked() as descriptor:
+            kept = [line for line in _lines(descriptor) if _entry(line.decode(errors="replace")) not in entries]
+            page = b"".join(line + b"\n" for line in kept)
+            os.pwrite(descriptor, page, 0)
+            os.ftruncate(descriptor, len(page))
 
     @contextmanager
     def _locked(self, flags: int = 0) -> Iterator[int]:
