@@ -150,7 +150,7 @@ def test_usage_is_said_with_its_pace(biology: Run) -> None:
 
     assert said.out == "One word after the other\n"
     assert re.fullmatch(
-        r"\d+ tokens in, \d+ out, \$0\.\d{6}, demo/slow, first token after [\d.]+ s, \d+ tokens/s\n", said.err
+        r"\d+ tokens in, \d+ out, \$0\.\d{6}, demo/slow, first token after [\d.]+ m?s, \d+ tokens/s\n", said.err
     )
 
 

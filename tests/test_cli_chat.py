@@ -310,7 +310,7 @@ def test_u_says_what_it_took(biology: Run) -> None:
     said = biology("chat -u -q -m demo/echo hello")
 
     assert said.out == "hello\n"
-    assert re.fullmatch(r"\d+ tokens in, \d+ out, \$0\.\d{6}, demo/echo, first token after .+ s\n", said.err)
+    assert re.fullmatch(r"\d+ tokens in, \d+ out, \$0\.\d{6}, demo/echo, first token after .+ m?s\n", said.err)
 
 
 def test_a_reply_cut_by_its_length_limit_is_0_with_a_warning(biology: Run) -> None:

@@ -24,7 +24,7 @@ from raptchat.render.reasoning import Tail
 from raptchat.render.reply import ReasoningView, ReplyFormat, show
 from raptchat.render.waiting import Waiting
 
-LENGTH = r"thought for [\d.]+ s, [\d,]+ characters"
+LENGTH = r"thought for [\d.]+ m?s, [\d,]+ characters"
 END = DoneChunk(content="4", usage=Usage(), model="m", finish_reason="stop")
 
 
@@ -310,7 +310,7 @@ def test_a_long_thought_at_a_terminal(biology: Run, home: Path) -> None:
     assert " thinking " in loud.said
     above, reply = loud.screen()[: -len(quiet.screen())], loud.screen()[-len(quiet.screen()) :]
     assert reply == quiet.screen()
-    assert re.fullmatch(r"biology.* vault: file *thought for [\d.]+ s, [\d,]+ ?characters", "".join(above))
+    assert re.fullmatch(r"biology.* vault: file *thought for [\d.]+ m?s, [\d,]+ ?characters", "".join(above))
 
 
 def test_at_a_dumb_terminal_only_its_length_is_said(biology: Run) -> None:
@@ -318,7 +318,7 @@ def test_at_a_dumb_terminal_only_its_length_is_said(biology: Run) -> None:
         terminal.ends(0)
 
     assert "\x1b" not in terminal.said
-    assert re.search(r"thought for [\d.]+ s, 12 characters\r\nIt is 4.\r\n", terminal.said)
+    assert re.search(r"thought for [\d.]+ m?s, 12 characters\r\nIt is 4.\r\n", terminal.said)
 
 
 def test_into_a_pipe_goes_the_reply_alone(biology: Run) -> None:

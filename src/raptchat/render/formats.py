@@ -49,7 +49,9 @@ def when(time: str | None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """How long something took, such as `0.4 s`, `12 s` or `2 min 5 s`."""
+    """How long something took, such as `35 ms`, `0.4 s`, `12 s` or `2 min 5 s`."""
+    if 0 < seconds < 0.1:
+        return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
         return f"{round(seconds, 1):g} s"
     minutes, rest = divmod(int(seconds), 60)
