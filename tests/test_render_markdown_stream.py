@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pyte
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyte.screens import Char, StaticDefaultDict
 from screen import CroppingScreen, ReflowingScreen, Screen, Window, plain, shown
@@ -98,6 +98,10 @@ def test_the_picture_of_each_kind_is_that_of_the_whole_text(kind: str, width: in
     width=st.sampled_from([20, 40, 80, 200]),
     height=st.integers(1, 30),
     seconds=st.sampled_from([0.001, 0.02, 1.0]),
+)
+# A terminal that takes the emoji to be wider than rich does wraps a finished row, over what was painted below it.
+@example(
+    kinds=["a link that says where it leads", "wide characters"], lengths=[1], width=200, height=4, seconds=0.001
 )
 def test_any_text_cut_anywhere_at_any_pace_ends_in_the_same_picture(
     kinds: list[str], lengths: list[int], width: int, height: int, seconds: float

@@ -67,8 +67,12 @@ class Tail:
             same += 1
         if same == len(painted) == len(rows):
             return "\n" * finished
+        erase = ""
+        if len(painted) > same and not all(row.isascii() for row in rows[same:finished]):
+            # It may wrap where rich does not expect it, over what is painted below.
+            painted, erase = painted[:same], _ERASE_BELOW
         drawn = [f"{_ERASE_ROW}{row}" if at < len(painted) else row for at, row in enumerate(rows)]
-        output = "\n" * same + "".join(f"{row}\n" for row in drawn[same:finished])
+        output = "\n" * same + erase + "".join(f"{row}\n" for row in drawn[same:finished])
         cursor = max(same, finished)
         if tail := drawn[cursor:]:
             output += _WRAP_OFF + "\n".join(tail) + _WRAP_ON + "\r"
