@@ -33,6 +33,7 @@ SHOWING = [
     "sessions search osmosis",
     "sessions export SESSION",
     "sessions export SESSION --format html",
+    "events",
     "usage",
     "usage --by day,model --csv",
     "models",

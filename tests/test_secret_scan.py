@@ -197,6 +197,7 @@ AFTERNOON = """
     credentials delete {3} --yes
     group rename biology cells
     group remove history --yes
+    events
 """
 # It runs on a gateway and in a home of its own.
 ELSEWHERE = {("demo",), ("vault", "init"), ("group", "add-key"), ("credentials", "list")}

@@ -328,6 +328,7 @@ LOOKS = (
     "sessions export {0} -f json",
     "sessions fork {0} --at 99",
     "sessions remove {0}",
+    "events",
     "usage --by group,model",
     "usage --by session",
     "group list",
@@ -356,6 +357,12 @@ def hostile_home(biology: Run, home: Path, tmp_path: Path) -> list[str]:
             for column in columns:
                 changed = f"UPDATE {table} SET {column} = coalesce({column}, '') || ?"  # noqa: S608
                 db.execute(changed, (HOSTILE,))
+        # No event can be changed; one more can be slipped in.
+        db.execute(
+            "INSERT INTO events (created_at, action, command, os_user, host, group_name, credential_id)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [HOSTILE] * 7,
+        )
         db.execute("UPDATE groups SET name_key = ?", (name_key(f"biology{HOSTILE}"),))
         ids = [db.execute(f"SELECT id FROM {table}").fetchone()[0] for table in NAMED]  # noqa: S608
     [cache] = (home / "models").iterdir()

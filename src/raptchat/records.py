@@ -174,6 +174,20 @@ class Booking:
 
 
 @dataclass(frozen=True, slots=True)
+class Event:
+    """What was done to a credential, or to a group with its credentials: by which command, and by whom."""
+
+    created_at: str
+    action: str
+    command: str
+    os_user: str
+    host: str
+    group_id: str | None
+    group_name: str | None
+    credential_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class UsageRow:
     """A line of the usage report: one combination of what was asked for, summed.
 

@@ -46,6 +46,9 @@ COMMANDS = {
     "vault": Entry(
         "Groups and keys", "The vault: what opens the credentials. Each of its slots opens all of them."
     ),
+    "events": Entry(
+        "Groups and keys", "List what was done to which key, when, by which command and by whom, the last first."
+    ),
     "usage": Entry("Costs", "Sum up tokens and cost; what the gateway did not name is unknown, never zero."),
     "config": Entry("Setup", "Settings: in config.toml, or in the environment, which wins."),
     "completion": Entry("Setup", "Print the script that lets a shell complete raptchat's words."),

@@ -4,7 +4,17 @@ from collections.abc import Sequence
 from decimal import Decimal
 from itertools import accumulate
 
-from raptchat.records import Attachment, Credential, FoundMessage, Group, Message, SessionSummary, Usage, UsageRow
+from raptchat.records import (
+    Attachment,
+    Credential,
+    Event,
+    FoundMessage,
+    Group,
+    Message,
+    SessionSummary,
+    Usage,
+    UsageRow,
+)
 
 Document = dict[str, object]
 
@@ -46,6 +56,20 @@ def credential(found: Credential, group_name: str) -> Document:
         "updatedAt": found.updated_at,
         "lastUsedAt": found.last_used_at,
         "createdBy": found.created_by,
+    }
+
+
+def event(found: Event) -> Document:
+    """What was done to which credential."""
+    return {
+        "createdAt": found.created_at,
+        "action": found.action,
+        "group": found.group_name,
+        "groupId": found.group_id,
+        "credentialId": found.credential_id,
+        "command": found.command,
+        "osUser": found.os_user,
+        "host": found.host,
     }
 
 

@@ -105,6 +105,10 @@ EXAMPLES: dict[tuple[str, ...], tuple[Example, ...]] = {
         Example("Who would pay here?", "raptchat whoami"),
         Example("Only the group's name, for a script", "raptchat whoami --json | jq -r .group"),
     ),
+    ("events",): (
+        Example("See what was done to the keys", "raptchat events"),
+        Example("Of one group, since a day", "raptchat events -g biology --since 2026-11-01"),
+    ),
     ("usage",): (
         Example("What did each group cost this month?", "raptchat usage"),
         Example("Which models did one group use, and when?", "raptchat usage biology --by model --by day"),

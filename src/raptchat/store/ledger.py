@@ -7,8 +7,9 @@ from typing import Any, Literal
 from raptchat.caller import Caller
 from raptchat.clock import utc_now
 from raptchat.errors import StoreError
-from raptchat.records import Booking, Group, UsageRow
+from raptchat.records import Booking, Event, Group, UsageRow
 from raptchat.store.connection import Connection
+from raptchat.store.groups import name_key
 from raptchat.store.rows import record
 
 NANO = Decimal(10) ** 9
@@ -25,6 +26,7 @@ _KEYS: dict[By, str] = {
     "credential": "credential_id",
 }
 BY: tuple[By, ...] = tuple(_KEYS)
+_EVENT = "created_at, action, command, os_user, host, group_id, group_name, credential_id"
 _SUMMED = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 
 
@@ -89,8 +91,7 @@ class Ledger:
     def note(self, action: str, *, caller: Caller, group: Group, credential_id: str | None = None) -> None:
         """Write down what was done to which credential; never a secret."""
         self._db.execute(
-            "INSERT INTO events (created_at, action, command, os_user, host, group_id, group_name, credential_id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 utc_now(),
                 action,
@@ -102,6 +103,23 @@ class Ledger:
                 credential_id,
             ),
         )
+
+    def events(self, *, group_ids: Sequence[str] | None = None, since: str = "", limit: int = -1) -> list[Event]:
+        """What was done from *since* on to keys of these groups or of all, the last first; -1 is no *limit*."""
+        chosen = "" if group_ids is None else f"group_id IN ({', '.join('?' * len(group_ids))}) AND "
+        rows = self._db.rows(
+            f"SELECT {_EVENT} FROM events WHERE {chosen}created_at >= ? ORDER BY id DESC LIMIT ?",
+            (*(group_ids or ()), since, limit),
+        )
+        return [record(Event, row) for row in rows]
+
+    def removed_groups(self, name: str) -> list[str]:
+        """The ids of the groups that are gone and were called *name* when something was done to them."""
+        rows = self._db.rows(
+            "SELECT DISTINCT group_id, group_name FROM events"
+            " WHERE group_id NOT IN (SELECT id FROM groups) AND group_name NOT NULL"
+        )
+        return [row["group_id"] for row in rows if name_key(row["group_name"]) == name_key(name)]
 
 
 def nano_dollars(cost: Decimal | None) -> int | None:
