@@ -79,6 +79,7 @@ def test_from_a_day_on_and_only_the_last(busy: Run, home: Path) -> None:
     assert "in that time" in busy("events --since 2027-01-01").err
     assert "--since" in busy("events --since yesterday", exit_code=2).err
     busy("events -n 0", exit_code=2)
+    assert len(busy("events -n 99999999999999999999").out.splitlines()) == len(days)
 
 
 def test_at_a_terminal_ids_are_short_and_what_a_name_holds_is_only_shown(busy: Run, home: Path) -> None:

@@ -42,7 +42,7 @@ def run_list(group: str | None, run: Invocation) -> None:
         return tables.document(run.terminal, [documents.credential(one, names[one.group_id]) for one in ordered])
     rows = [
         [
-            one.id[:8] if run.terminal.out_is_tty else one.id,
+            tables.id_cell(run.terminal, one.id),
             names[one.group_id],
             one.provider,
             one.key_hint,

@@ -7,7 +7,7 @@ import typer
 from raptchat import naming
 from raptchat.cli import documents
 from raptchat.cli.invocation import invocation
-from raptchat.cli.options import day
+from raptchat.cli.options import MOST_ROWS, LastOption, day
 from raptchat.errors import GroupNotFoundError
 from raptchat.render import tables
 from raptchat.render.formats import when
@@ -26,9 +26,7 @@ def events(
     since: Annotated[
         str | None, typer.Option(metavar="DATE", help="From this day on (UTC), such as 2026-11-01.")
     ] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-n", min=1, max=1_000_000_000, metavar="N", help="Only the last N.")
-    ] = None,
+    limit: LastOption = None,
 ) -> None:
     """List what was done to which key, when, by which command and by whom, the last first."""
     run = invocation(ctx)
@@ -36,7 +34,7 @@ def events(
     store = run.factory.store
     with store.snapshot():
         group_ids = _group_ids(store, group) if group is not None else None
-        found = store.ledger.events(group_ids=group_ids, since=first, limit=limit or -1)
+        found = store.ledger.events(group_ids=group_ids, since=first, limit=min(limit, MOST_ROWS) if limit else -1)
     if run.json:
         return tables.document(run.terminal, [documents.event(one) for one in found])
     rows = [
@@ -44,7 +42,7 @@ def events(
             when(one.created_at),
             one.action,
             one.group_name,
-            one.credential_id and one.credential_id[: 8 if run.terminal.out_is_tty else None],
+            one.credential_id and tables.id_cell(run.terminal, one.credential_id),
             one.command,
             f"{one.os_user}@{one.host}",
         ]

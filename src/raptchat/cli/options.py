@@ -33,8 +33,12 @@ SessionArgument = Annotated[str, typer.Argument(metavar="ID", help="A session: i
 CredentialArgument = Annotated[
     str, typer.Argument(metavar="ID", help="A credential: its id, or a beginning of it.")
 ]
+LastOption = Annotated[int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the last N.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ProviderOption = Annotated[str, typer.Option(metavar="P", help="Where requests go.")]
+
+# More than SQLite counts to is asked for as easily as all.
+MOST_ROWS = 1_000_000_000
 
 _MOST_LISTED = 10
 

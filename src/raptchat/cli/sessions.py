@@ -11,7 +11,7 @@ from raptchat import naming
 from raptchat.cli import documents
 from raptchat.cli.command import Command, noun
 from raptchat.cli.invocation import Invocation, invocation
-from raptchat.cli.options import SessionArgument, YesOption, day
+from raptchat.cli.options import MOST_ROWS, LastOption, SessionArgument, YesOption, day
 from raptchat.cli.scrub import scrub
 from raptchat.cli.session_export import export
 from raptchat.errors import UsageError
@@ -23,8 +23,6 @@ from raptchat.render.pager import paged
 app = noun("Conversations that are stored.")
 
 _LONGEST_TITLE = 200
-# More than SQLite counts to is asked for as easily as all.
-_MOST = 1_000_000_000
 _FORK = " (fork)"
 
 
@@ -32,9 +30,7 @@ _FORK = " (fork)"
 def list_(
     ctx: typer.Context,
     group: Annotated[str | None, typer.Option("--group", "-g", metavar="G", help="Only this group's.")] = None,
-    limit: Annotated[
-        int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the last N.")
-    ] = None,
+    limit: LastOption = None,
 ) -> None:
     """List the sessions, the last used first."""
     run = invocation(ctx)
@@ -42,13 +38,13 @@ def list_(
     with store.snapshot():
         group_id = naming.find_group(store, group).id if group is not None else None
         names = {each.id: each.name for each in store.groups.all()}
-        found = store.sessions.listed(group_id, limit=min(limit, _MOST) if limit else -1)
+        found = store.sessions.listed(group_id, limit=min(limit, MOST_ROWS) if limit else -1)
     if run.json:
         listed = [documents.session(one, names[one.session.group_id]) for one in found]
         return tables.document(run.terminal, listed)
     rows = [
         [
-            one.session.id[:8] if run.terminal.out_is_tty else one.session.id,
+            tables.id_cell(run.terminal, one.session.id),
             names[one.session.group_id],
             one.session.title,
             str(one.messages),
@@ -102,7 +98,7 @@ def search(
         raise UsageError("there is nothing to search for", hint="raptchat sessions search WORD")
     with store.snapshot():
         group_ids = [naming.find_group(store, word).id for word in group] if group else None
-        found = store.sessions.search(query, group_ids=group_ids, limit=min(limit, _MOST) + 1)
+        found = store.sessions.search(query, group_ids=group_ids, limit=min(limit, MOST_ROWS) + 1)
     shown = found[:limit]
     if run.json:
         return tables.document(run.terminal, [documents.found_message(one) for one in shown])

@@ -50,6 +50,11 @@ def table(
             fields(terminal, list(zip(columns, row, strict=True)))
 
 
+def id_cell(terminal: Terminal, id_: str) -> str:
+    """An id in a table: its beginning, which names it as well, where a person reads it; whole for a script."""
+    return id_[:8] if terminal.out_is_tty else id_
+
+
 def fields(terminal: Terminal, pairs: Sequence[tuple[str, str | None]]) -> None:
     """Write one thing: each name and its value on a line; tab-separated into a pipe."""
     if not terminal.out_is_tty:
