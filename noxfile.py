@@ -41,3 +41,11 @@ def wheel(session: nox.Session) -> None:
     session.install(*map(str, out.glob("*.whl")))
     chosen = session.posargs or ["-m", "not live and not deep and not process"]
     session.run("pytest", "-n", "auto", *chosen)
+
+
+@nox.session(default=False)
+def proof(session: nox.Session) -> None:
+    """The proofs of SECURITY.md at their full counts, and their figures; goes on where the last run ended."""
+    session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "test"))
+    session.run("pytest", "-n", "auto", "-m", "deep", "-q", *session.posargs, success_codes=range(6))
+    session.run("python", "tests/proof.py")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from proof import Trials
 from secret_service import (  # noqa: F401 - fixtures
     fresh_secret_service,
     secret_service,
@@ -61,6 +62,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RAPTCHAT_HOME", str(folder))
     monkeypatch.chdir(tmp_path)
     return folder
+
+
+@pytest.fixture
+def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
+    """How often a test that is `tried` tries, and what it met."""
+    made = Trials(request.param, request.node.nodeid.partition("[")[0])
+    made.resume()
+    yield made
+    made.save(failed=0 if made.finished else 1)
 
 
 @pytest.fixture

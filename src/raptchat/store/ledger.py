@@ -88,8 +88,10 @@ class Ledger:
         )
         return [_usage_row(by, row) for row in rows]
 
-    def note(self, action: str, *, caller: Caller, group: Group, credential_id: str | None = None) -> None:
-        """Write down what was done to which credential; never a secret."""
+    def note(
+        self, action: str, *, caller: Caller, group: Group | None = None, credential_id: str | None = None
+    ) -> None:
+        """Write down what was done to which credential, or to all of them; never a secret."""
         self._db.execute(
             f"INSERT INTO events ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
@@ -98,8 +100,8 @@ class Ledger:
                 caller.command,
                 caller.os_user,
                 caller.host,
-                group.id,
-                group.name,
+                group.id if group else None,
+                group.name if group else None,
                 credential_id,
             ),
         )
