@@ -49,3 +49,11 @@ def proof(session: nox.Session) -> None:
     session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "test"))
     session.run("pytest", "-n", "auto", "-m", "deep", "-q", *session.posargs, success_codes=range(6))
     session.run("python", "tests/proof.py")
+
+
+@nox.session(default=False)
+def mutants(session: nox.Session) -> None:
+    """Change the sealing, the vault, the sanitiser and the URL check in every small way: a test must notice."""
+    session.install("-e", ".", "mutmut>=3.8,<4", *nox.project.dependency_groups(GROUPS, "test"))
+    session.run("mutmut", "run", *session.posargs)
+    session.run("mutmut", "results")

@@ -1,263 +1,226 @@
-"""Work that dies in the middle: the processes that `test_processes.py` kills, and what must hold afterwards."""
+"""Processes that die in the middle of their work, and what is left of it.
 
-import json
+A process of its own is kept warm (`Stage`): it has everything loaded, sets up a home with a copy of a prepared
+store, forks, lets the child do the work until it is killed, and checks what is left. So a kill takes milliseconds.
+"""
+
+import multiprocessing
 import os
+import re
+import shutil
 import signal
 import sys
 import tempfile
-import traceback
-from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
-from typing import Any
+from typing import TypeVar
 
-import raptchat
-from raptchat import ChatService, CredentialService, DoneChunk, Factory, RaptchatError
-from raptchat.config import Settings
-from raptchat.demo import DEMO_KEY
-from raptchat.store import Store
-from raptchat.store.connection import Connection
-from raptchat.store.migrations import STEPS, migrate
-from raptchat.store.search import Query
+import keyring_entries
+import mounts
+from dying import DONE, PATIENCE_SECONDS, REFUSED, Ended, end, strace, trace
+from homes import Home, sound
+from vault_works import VAULT_WORKS
+from works import STORE_WORKS, Work
 
-PACKAGE = str(Path(raptchat.__file__).parent)
-OLD, NEW = "biology", "botany"
-KEYS = [DEMO_KEY, DEMO_KEY + "-retired", DEMO_KEY + "-older"]
-QUESTION = "one two three four"
+WORKS = {**STORE_WORKS, **VAULT_WORKS}
+NOBODY = 65534
 
-DONE, REFUSED, BROKEN = 0, 3, 4
+T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """Something that changes a store: what is there before, the change, and what must hold after a crash."""
+class Scene:
+    """Where works are done in the warm process: the home that each trial gets anew."""
 
-    prepare: Callable[[Path], None]
-    act: Callable[[Path], None]
-    check: Callable[[Path, bool], None]
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._prepared: dict[str, dict[str, str]] = {}
 
-
-def open_factory(home: Path) -> Factory:
-    environ = {**os.environ, "RAPTCHAT_HOME": str(home), "RAPTCHAT_MASTER_KEY_FILE": str(home / "master.key")}
-    return Factory(Settings.load(environ))
-
-
-def add_key(home: Path) -> None:
-    """The first use of a new home: store, vault, group and key."""
-    with open_factory(home) as factory:
-        store = factory.store
-        with store.write():
-            group = store.groups.named(OLD) or store.groups.add(OLD)
-        CredentialService(factory).create(group.id, KEYS[0], replace=True)
-
-
-def check_key(home: Path, acknowledged: bool) -> None:  # noqa: FBT001
-    found = keys(home)
-    assert found == [KEYS[0]] or (found == [] and not acknowledged), found
-    add_key(home)
-    assert set(keys(home)) == {KEYS[0]}
+    def set(self, name: str) -> tuple[Work, Home]:
+        """The work, and its home as it is before: always at the same place, and with the same keyring."""
+        work, kept, home = WORKS[name], self.folder / name, Home(self.folder / "home")
+        shutil.rmtree(home.folder, ignore_errors=True)
+        if name not in self._prepared:
+            home.folder.mkdir(mode=0o700)
+            work.prepare(home)
+            home.folder.rename(kept)
+            self._prepared[name] = keyring_entries.found() if work.keyring else {}
+        if work.keyring:
+            keyring_entries.put_back(self._prepared[name])
+        shutil.copytree(kept, home.folder)
+        return work, home
 
 
-def add_three_keys(home: Path) -> None:
-    with open_factory(home) as factory:
-        with factory.store.write():
-            group = factory.store.groups.add(OLD)
-        for key in reversed(KEYS):
-            CredentialService(factory).create(group.id, key, replace=True)
+_scene: list[Scene] = []
 
 
-def keys(home: Path) -> list[str]:
-    """Every key of the group, the newest first, as a new process opens them."""
-    with open_factory(home) as factory:
-        service = CredentialService(factory)
-        found = [
-            service.open_key(credential).reveal()
-            for group in factory.store.groups.all()
-            for credential in service.list_for_group(group.id)
-        ]
-    return found[::-1]
+def _begin(folder: Path, disk_bytes: int | None) -> None:
+    if disk_bytes is not None:
+        mounts.keep_to_oneself()
+        mounts.mount_memory(folder, disk_bytes)
+    _scene.append(Scene(folder))
 
 
-def rename(home: Path) -> None:
-    with open_factory(home) as factory:
-        [group] = factory.store.groups.all()
-        CredentialService(factory).rename_group(group, NEW)
-
-
-def check_rename(home: Path, acknowledged: bool) -> None:  # noqa: FBT001
-    with open_factory(home) as factory:
-        [group] = factory.store.groups.all()
-    assert group.name == NEW or (group.name == OLD and not acknowledged)
-    assert keys(home) == KEYS
-    rename(home)
-    assert keys(home) == KEYS
-
-
-def prepare_chat(home: Path) -> None:
-    add_key(home)
-    with open_factory(home) as factory:
-        [group] = factory.store.groups.all()
-        ChatService(factory).create_session(group.id)
-
-
-def chat(home: Path) -> None:
-    with open_factory(home) as factory:
-        [group] = factory.store.groups.all()
-        session = factory.store.sessions.last_used(group.id)
-        assert session is not None
-        [*_, done] = ChatService(factory).send_message(session.id, QUESTION, model="demo/echo")
-        assert isinstance(done, DoneChunk)
-
-
-def check_chat(home: Path, acknowledged: bool) -> None:  # noqa: FBT001
-    with open_factory(home) as factory:
-        [listed] = factory.store.sessions.listed()
-        messages = factory.store.sessions.messages(listed.session.id)
-        [*_, credential] = factory.store.credentials.all()
-        requests = sum(row.requests for row in factory.store.ledger.report([]))
-    assert [message.role for message in messages] in ([], ["user"], ["user", "assistant"])
-    answers = messages[1:]
-    if messages:
-        assert messages[0].content == QUESTION
-    if answers:
-        assert QUESTION.startswith(answers[0].content)
-    if acknowledged:
-        assert (answers[0].state, answers[0].content) == ("complete", QUESTION)
-    whole = bool(answers) and answers[0].state == "complete"
-    # Reply, usage and last use land together.
-    assert whole == (credential.last_used_at is not None)
-    assert requests == 1 or (requests == 0 and not whole)
-    chat(home)
-
-
-def prepare_upgrade(home: Path) -> None:
-    """A store of the first step, with a conversation."""
-    with closing(Connection(home / "raptchat.db")) as connection:
-        migrate(connection, STEPS[:1])
-        with connection.write():
-            connection.execute("INSERT INTO groups VALUES ('g', ?, ?, NULL, NULL, NULL, NULL, '', '')", (OLD, OLD))
-            connection.execute("INSERT INTO sessions VALUES ('s', 'g', NULL, NULL, NULL, '', '')")
-            for seq in range(1, 100):
-                connection.execute(
-                    "INSERT INTO messages VALUES (?, 's', ?, 'user', ?, 'complete', NULL, '')",
-                    (seq + 7, seq, f"{QUESTION} {seq} " * 50),
-                )
-
-
-def upgrade(home: Path) -> None:
-    Store.open(home / "raptchat.db").close()
-
-
-def check_upgrade(home: Path, acknowledged: bool) -> None:  # noqa: FBT001
-    del acknowledged
-    with closing(Store.open(home / "raptchat.db")) as store:
-        found = store.sessions.search(Query.read("four 57"))
-        assert [(one.seq, store.sessions.message_id("s", one.seq)) for one in found] == [(57, 64)]
-        assert len(store.sessions.messages("s")) == 99
-    assert sorted(file.name for file in home.iterdir()) == ["raptchat.db", "raptchat.db.v1.bak"]
-
-
-WORKS = {
-    "add-key": Work(lambda home: None, add_key, check_key),
-    "rename": Work(add_three_keys, rename, check_rename),
-    "chat": Work(prepare_chat, chat, check_chat),
-    "upgrade": Work(prepare_upgrade, upgrade, check_upgrade),
-}
-
-
-def in_a_child(work: Callable[[], None]) -> int:
-    """How a process ended that did *work*: its exit code, or the signal that killed it, negative."""
-    child = os.fork()
-    if child == 0:
-        code = BROKEN
-        try:
-            work()
-            code = DONE
-        except RaptchatError:
-            code = REFUSED
-        except BaseException:  # noqa: BLE001 - whatever it is, it is shown, and the child ends
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def count_lines(work: Callable[[], None]) -> int:
-    """How many lines of raptchat *work* runs."""
+def _count_lines(name: str) -> int:
+    work, home = _rehearsed(name)
     reader, writer = os.pipe()
 
-    def counted() -> None:
+    def act() -> None:
         lines = [0]
-        trace(lines, -1)
-        work()
+        trace(lines)
+        work.act(home)
         sys.settrace(None)
         os.write(writer, str(lines[0]).encode())
 
-    assert in_a_child(counted) == DONE
+    ended = end(act)
+    assert ended.code == DONE, (name, ended)
     os.close(writer)
     with os.fdopen(reader) as pipe:
         return int(pipe.read())
 
 
-def trace(lines: list[int], last: int) -> None:
-    """Count the lines of raptchat that run, and die at the one with the number *last*."""
-
-    def local(frame: FrameType, event: str, argument: Any) -> Any:
-        del frame, argument
-        if event == "line":
-            lines[0] += 1
-            if lines[0] == last:
-                os.kill(os.getpid(), signal.SIGKILL)
-        return local
-
-    sys.settrace(lambda frame, *_: local if frame.f_code.co_filename.startswith(PACKAGE) else None)
+def _rehearsed(name: str) -> tuple[Work, Home]:
+    """The work once everything that it loads is loaded, in its home of before."""
+    work, home = _scene[0].set(name)
+    work.act(home)
+    return _scene[0].set(name)
 
 
-def kill_at_lines(times: int) -> dict[str, int]:
-    """Kill each kind of work at *times* lines, spread over all that it runs, and check what is left."""
-    killed = {}
-    with tempfile.TemporaryDirectory() as folder:
-        prepare_chat(Path(folder))  # loads what would count as lines of the first work
-    for name, work in WORKS.items():
-        with tempfile.TemporaryDirectory() as folder:
-            home = Path(folder, "counted")
-            work.prepare(home)
-            count = count_lines(lambda home=home, work=work: work.act(home))  # type: ignore[misc]
-        killed[name] = 0
-        for number in range(times):
-            with tempfile.TemporaryDirectory() as folder:
-                home = Path(folder, "home")
-                work.prepare(home)
-                last = 1 + count * number // times
+def _kill_at_line(name: str, line: int) -> int:
+    work, home = _scene[0].set(name)
 
-                def act(home: Path = home, work: Work = work, last: int = last) -> None:
-                    trace([0], last)
-                    work.act(home)
+    def act() -> None:
+        trace([0], line)
+        work.act(home)
 
-                code = in_a_child(act)
-                assert code in {-signal.SIGKILL, DONE}, (name, last, code)
-                killed[name] += code != DONE
-                try:
-                    work.check(home, code == DONE)
-                except BaseException:
-                    print(f"{name}, killed at line {last} of {count}", file=sys.stderr)  # noqa: T201
-                    raise
-    return killed
+    ended = end(act)
+    _check(work, home, ended, f"{name}, killed at line {line}", {-signal.SIGKILL, DONE})
+    return ended.code
 
 
-def act_in(folder: Path) -> dict[str, int]:
-    """Do each kind of work in its prepared home below *folder*; how each ended."""
-    return {name: in_a_child(lambda work=work, name=name: work.act(folder / name)) for name, work in WORKS.items()}  # type: ignore[misc]
+def _count_calls(name: str, calls: Sequence[str]) -> dict[str, int]:
+    work, home = _scene[0].set(name)
+    with tempfile.NamedTemporaryFile("r") as log:
+        with strace("-o", log.name, "-e", f"trace={','.join(calls)}") as attach:
+            ended = end(lambda: work.act(home), before=attach)
+        assert ended.code == DONE, (name, ended)
+        made = Counter(re.findall(r"^(\d+) +(\w+)\(", log.read(), re.MULTILINE))
+    most: Counter[str] = Counter()
+    for (thread, call), count in made.items():
+        del thread  # strace counts those of each thread
+        most[call] = max(most[call], count)
+    return dict(most)
 
 
-if __name__ == "__main__":
-    # Loaded before the children are made: each of them would load it again.
-    import sqlite_utils  # noqa: F401
+def _fail_a_call(name: str, call: str, fault: str, when: int) -> int:
+    work, home = _scene[0].set(name)
+    with strace("-o", "/dev/null", "-e", f"inject={call}:{fault}:when={when}") as attach:
+        ended = end(lambda: work.act(home), before=attach)
+    may = {DONE, -signal.SIGKILL} if "KILL" in fault else {DONE, REFUSED}
+    _check(work, home, ended, f"{name}, {fault} at {call} number {when}", may)
+    return ended.code
 
-    import raptchat.providers.openrouter
-    import raptchat.vault
 
-    report = kill_at_lines(int(sys.argv[2])) if sys.argv[1] == "lines" else act_in(Path(sys.argv[2]))
-    print(json.dumps(report))  # noqa: T201
+def _fill_disk(name: str, pages: int) -> Ended:
+    work, home = _scene[0].set(name)
+    filler = _scene[0].folder / "filler"
+    disk = os.statvfs(home.folder)
+    with filler.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, (disk.f_bfree - pages) * disk.f_bsize)
+    ended = end(lambda: work.act(home))
+    filler.unlink()
+    _check(work, home, ended, f"{name}, with {pages} pages left", {DONE, REFUSED})
+    return ended
+
+
+def _write_protect(name: str, commands: Sequence[str]) -> Ended:
+    work, home = _scene[0].set(name)
+    mounts.make_read_only(home.folder)
+    try:
+        ended = end(lambda: work.act(home))
+        for command in commands:
+            home.run(*command.split())
+        if commands:
+            sound(home)
+    finally:
+        mounts.unmount(home.folder)
+    _check(work, home, ended, f"{name}, on a read-only disk", {DONE, REFUSED})
+    return ended
+
+
+def _lock_out(name: str) -> Ended:
+    work, home = _rehearsed(name)
+
+    def act() -> None:
+        if os.geteuid() == 0:
+            os.seteuid(NOBODY)
+        work.act(home)
+
+    home.folder.chmod(0)
+    ended = end(act)
+    home.folder.chmod(0o700)
+    _check(work, home, ended, f"{name}, in a folder that cannot be entered", {DONE, REFUSED})
+    return ended
+
+
+def _check(work: Work, home: Home, ended: Ended, what: str, may_end: set[int]) -> None:
+    try:
+        assert ended.code in may_end, ended
+        work.check(home, ended.code == DONE)
+    except BaseException as error:
+        error.add_note(f"{what}; {ended}")
+        raise
+
+
+class Stage:
+    """The warm process, as the tests see it."""
+
+    def __init__(self, pool: ProcessPoolExecutor) -> None:
+        self._pool = pool
+
+    def count_lines(self, name: str) -> int:
+        """How many lines of raptchat the work *name* runs."""
+        return self._ask(_count_lines, name)
+
+    def kill_at_line(self, name: str, line: int) -> int:
+        """Kill the work at a line, counted from 1, and check what is left; how it ended."""
+        return self._ask(_kill_at_line, name, line)
+
+    def count_calls(self, name: str, calls: Sequence[str]) -> dict[str, int]:
+        """How many of each of these system calls a thread of the work makes at most."""
+        return self._ask(_count_calls, name, calls)
+
+    def fail_a_call(self, name: str, call: str, fault: str, when: int) -> int:
+        """Put a *fault* in the *when*th system call of a kind, and check what is left; how it ended."""
+        return self._ask(_fail_a_call, name, call, fault, when)
+
+    def fill_disk(self, name: str, pages: int) -> Ended:
+        """Do the work on a disk with room for so many more pages, make room, and check what is left."""
+        return self._ask(_fill_disk, name, pages)
+
+    def write_protect(self, name: str, commands: Sequence[str]) -> Ended:
+        """Do the work in a home that cannot be written, where *commands* go on, and check that it is as it was."""
+        return self._ask(_write_protect, name, commands)
+
+    def lock_out(self, name: str) -> Ended:
+        """Do the work in a home that cannot be entered, and check that it is as it was."""
+        return self._ask(_lock_out, name)
+
+    def _ask(self, function: Callable[..., T], *words: object) -> T:
+        return self._pool.submit(function, *words).result(2 * PATIENCE_SECONDS)
+
+
+@contextmanager
+def stage(*, disk_bytes: int | None = None) -> Iterator[Stage]:
+    """A warm process with the environment of now; its files, synced again and again, are in memory if they can.
+
+    With *disk_bytes* they are on a small disk of their own. Raises `OSError` where there can be none.
+    """
+    memory = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
+        with pool:
+            pool.submit(_begin, Path(folder), disk_bytes).result(PATIENCE_SECONDS)
+            yield Stage(pool)

@@ -14,7 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -84,6 +84,10 @@ class Trials:
                 saved = time.monotonic()
                 self.save(failed=0)
         self.finished = True
+
+    def at_most(self, count: int) -> None:
+        """There are no more than *count* different trials: once all are made, the proof is whole."""
+        self.depth = replace(self.depth, trials=min(count, self.depth.trials))
 
     def count(self, **what: int) -> None:
         """Keep count of what the trials met, such as `killed=1`."""

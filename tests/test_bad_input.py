@@ -619,6 +619,8 @@ def test_a_byte_order_mark_goes(biology: Run, gateway: DemoGateway) -> None:
         "vault init --file x --passphrase",
         "vault add sesame",
         "vault add keyring --file x",
+        "vault rotate --file x",
+        "vault rotate --slot keyring --file x",
         "group set biology",
         "group add-key biology --provider nonesuch --stdin",
         "group add-key history --stdin --from-env X",

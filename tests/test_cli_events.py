@@ -34,6 +34,7 @@ def test_the_last_comes_first_with_who_did_it_by_which_command(busy: Run) -> Non
         ("biology", "credential.create", "group add-key"),
         ("biology", "credential.deactivate", "group add-key"),
         ("biology", "credential.create", "group add-key"),
+        (None, "vault.init", "vault init"),
     ]
     assert all(one["createdAt"].endswith("Z") and one["osUser"] and one["host"] for one in found)
     assert set(found[0]) == {

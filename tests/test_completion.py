@@ -570,7 +570,7 @@ def test_every_option_that_takes_a_value_is_completed_or_free_text() -> None:
     free = {
         "prompt", "system", "temperature", "max_tokens", "top_p", "timeout", "port", "since", "until", "before",
         "text", "description", "title", "label", "base_url", "seq", "limit", "group create name",
-        "group rename name", "sessions fork at",
+        "group rename name", "sessions fork at", "recipient",
     }  # fmt: skip
     for path, command in _leaves(TOP, ()):
         for parameter in command.params:

@@ -309,6 +309,12 @@ BAD = [
         "https://a.exam\tple/",
         "https://a.example/\n",
     ),
+    *(
+        "https://a.example/\x9b2J",
+        "https://a.example/\u202e",
+        "https://a.example/\x7f",
+        "https://a.example/\u2028",
+    ),
     *("https://a.example:0/", "https://a.example:99999/", "https://a.example:x/", "https://a.example:-1/"),
     *("http://evil.example[::1]/", "http://[::1]evil.example/", "http://[::1%25eth0]/", "https://[v1.x]/"),
     *("https://a_b.example/", "https://-a.example/", "https://a%2eexample/", "https://b\u00fccher.example/"),

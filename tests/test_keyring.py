@@ -18,9 +18,10 @@ from keyring.backend import KeyringBackend
 from keyring.errors import KeyringLocked, PasswordDeleteError
 from secret_service import SecretService, running_secret_service
 
+from raptchat import Factory
 from raptchat.errors import RaptchatError, VaultLockedError, VaultUnavailableError
 from raptchat.vault import keyring as os_keyring
-from raptchat.vault.keyring import ALLOWED, OsKeyring
+from raptchat.vault.keyring import ALLOWED, OsKeyring, Patience
 
 SERVICE = "raptchat:store-1:entry-1"
 SECRET = "c2VudGluZWwtMzItYnl0ZXMtb2Ytc2VjcmV0LWtleSE="
@@ -77,8 +78,8 @@ class Failing(InMemory):
         return super().get_password(service, username)
 
 
-def opened(backend: KeyringBackend, *, interactive: bool = False) -> OsKeyring:
-    return OsKeyring(backend, interactive=interactive, tell=lambda line: None)
+def opened(backend: KeyringBackend, patience: Patience | None = None) -> OsKeyring:
+    return OsKeyring(backend, patience or Patience(interactive=False, tell=lambda line: None))
 
 
 def choose(**environ: str) -> OsKeyring:
@@ -641,7 +642,8 @@ def test_a_script_and_a_person_have_a_deadline_each(
             return None
 
     try:
-        error = refused(lambda: opened(Hanging(), interactive=interactive).get(SERVICE))
+        patience = Patience(interactive=interactive, tell=lambda line: None)
+        error = refused(lambda: opened(Hanging(), patience).get(SERVICE))
     finally:
         end.set()
     for thread in keyring_threads():
@@ -665,10 +667,80 @@ def test_a_slow_answer_is_announced_once_and_a_fast_one_is_not(monkeypatch: pyte
         told.append(line)
         announced.set()
 
-    slow = OsKeyring(Slow(), interactive=True, tell=announce)
+    slow = opened(Slow(), Patience(interactive=True, tell=announce))
 
     assert slow.get(SERVICE) is None
     assert slow.get(SERVICE) is None
 
     assert len(told) == 1
     assert keyring_threads() == []
+
+
+def test_once_a_call_was_given_up_the_next_is_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.05)
+    end = threading.Event()
+    calls: list[str] = []
+
+    class Hanging(InMemory):
+        def get_password(self, service: str, username: str) -> str | None:
+            calls.append(service)
+            end.wait(20)
+            return None
+
+    told: list[str] = []
+    patience = Patience(interactive=False, tell=told.append)
+    hanging, other = opened(Hanging(), patience), opened(InMemory(), patience)
+    try:
+        errors = [
+            refused(lambda: hanging.get(SERVICE)),
+            refused(lambda: hanging.get(SERVICE)),
+            refused(lambda: other.put(SERVICE, SECRET)),
+            refused(lambda: OsKeyring.choose({}, interactive=False, tell=told.append, patience=patience)),
+        ]
+    finally:
+        end.set()
+    for thread in keyring_threads():
+        thread.join(5)
+
+    assert {str(error) for error in errors} == {str(errors[0])}
+    assert "within 0.05 seconds" in str(errors[0])
+    assert calls == [SERVICE]
+    assert len(told) == 1
+
+
+def test_what_one_call_takes_the_next_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 20.0)
+    never = threading.Event()
+
+    class Slow(InMemory):
+        def get_password(self, service: str, username: str) -> str | None:
+            never.wait(0.1)
+            return None
+
+    patience = Patience(interactive=False, tell=lambda line: None)
+    for calls in (1, 2, 3):
+        opened(Slow(), patience).get(SERVICE)
+        assert patience._left < 20.0 - 0.09 * calls
+
+
+def test_a_vault_with_several_entries_in_a_hanging_keyring_waits_once(
+    secret_service: SecretService, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_service.apply(monkeypatch)
+    monkeypatch.setenv("RAPTCHAT_HOME", str(home))
+    with Factory() as factory:
+        factory.vault.init("keyring")
+        factory.vault.add("keyring")
+    secret_service.lock()
+    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr(os_keyring, "NOTICE_SECONDS", 0.1)
+    told: list[str] = []
+
+    with secret_service.nobody_at_the_display(), Factory(tell=told.append) as factory:
+        assert [status.opens for status in factory.vault.status()] == [False, False]
+        with pytest.raises(VaultUnavailableError, match=r"within 0\.5 seconds"):
+            factory.vault.data_key()
+
+    assert len(told) == 1
+    for thread in keyring_threads():
+        thread.join(5)

@@ -102,8 +102,7 @@ def test_without_a_copy_there_is_no_upgrade(path: Path) -> None:
 
 def test_what_a_killed_upgrade_left_of_its_copy_does_not_stay(path: Path) -> None:
     backup = path.with_name(f"raptchat.db.v{len(STEPS)}.bak")
-    for name in (f"{backup.name}.new", f"{backup.name}.new-journal"):
-        path.with_name(name).write_bytes(b"half a copy")
+    path.with_name(f"{backup.name}.0a1b2c3d.new").write_bytes(b"half a copy")
 
     with closing(Connection(path)) as connection:
         migrate(connection, [*STEPS, add_colour])

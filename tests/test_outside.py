@@ -1,6 +1,7 @@
 """Text from outside: whatever it holds, nothing of it acts on a terminal."""
 
 import unicodedata
+from collections.abc import Callable
 
 import pytest
 from hypothesis import example, given
@@ -29,6 +30,20 @@ def test_no_character_that_acts_is_left_in_a_reply(text: str) -> None:
 @given(ANYTHING)
 def test_no_character_that_acts_or_breaks_the_line_is_left_in_a_line(text: str) -> None:
     assert not set(safe_line(text)) & (ACTING | set("\u200e\u200f\u061c"))
+
+
+def changed(clean: Callable[[str], str]) -> set[str]:
+    """All characters that *clean* does not leave as they are."""
+    return {character for character in map(chr, range(0x110000)) if clean(character) != character}
+
+
+def test_of_all_characters_just_those_that_act_are_changed() -> None:
+    marks = set("\u200e\u200f\u061c")
+    assert changed(safe) == ACTING - {"\n", "\t"}
+    assert changed(safe_line) == ACTING | marks
+    assert changed(for_pipe) == {
+        *map(chr, [*range(0x20), *range(0x7F, 0xA0), *range(0xD800, 0xE000)]),
+    } - {"\n", "\t", "\r"}
 
 
 @given(ANYTHING)

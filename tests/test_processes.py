@@ -1,7 +1,5 @@
-"""Real processes: many at once in one store, and some that are killed in the middle."""
+"""Real processes: many at once in one store, and one that is killed in the middle of a reply."""
 
-import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,9 +7,9 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import crashes
 import pytest
 from conftest import Run, environment, rows
+from proof import Trials, tried
 from secret_service import SecretService
 
 from raptchat import Factory
@@ -22,8 +20,9 @@ from raptchat.store import Store
 
 pytestmark = pytest.mark.process
 
-CRASHES = str(Path(crashes.__file__))
 PATIENCE_SECONDS = 100
+# All the trials of a proof are processes at once: one batch.
+MOST = 1000
 
 
 def start(*words: str, stdin: str | None = None, **changes: str) -> "subprocess.Popen[str]":
@@ -61,31 +60,30 @@ def opened_keys() -> dict[str, str]:
         }
 
 
-def test_sixteen_chats_at_once_are_all_answered_and_booked(biology: Run, home: Path) -> None:
-    said = ended([start("chat", "-g", "biology", "-m", "demo/echo", f"question {n}") for n in range(16)])
+@tried("chats at once", commit=16, deep=64)
+def test_chats_at_once_are_all_answered_and_booked(biology: Run, home: Path, trials: Trials) -> None:
+    for _, count in trials.batches(MOST):
+        said = ended([start("chat", "-g", "biology", "-m", "demo/echo", f"question {n}") for n in range(count)])
 
-    assert [(code, out, err) for code, out, err in said] == [(0, f"question {n}\n", "") for n in range(16)]
-    assert rows(home, "SELECT count(*), count(DISTINCT session_id) FROM ai_usage") == [(16, 16)]
-    assert rows(home, "SELECT role, state, count(*) FROM messages GROUP BY role, state ORDER BY role") == [
-        ("assistant", "complete", 16),
-        ("user", "complete", 16),
-    ]
+        assert said == [(0, f"question {n}\n", "") for n in range(count)]
+        assert rows(home, "SELECT count(*), count(DISTINCT session_id) FROM ai_usage") == [(count, count)]
+        assert rows(home, "SELECT role, state, count(*) FROM messages GROUP BY role, state ORDER BY role") == [
+            ("assistant", "complete", count),
+            ("user", "complete", count),
+        ]
 
 
-def test_eight_chats_at_once_in_one_session_are_numbered_apart(biology: Run, home: Path) -> None:
+@tried("chats at once in one session", commit=8, deep=64)
+def test_chats_at_once_in_one_session_are_numbered_apart(biology: Run, home: Path, trials: Trials) -> None:
     biology("chat -g biology -m demo/echo first")
     [(session,)] = rows(home, "SELECT id FROM sessions")
+    words = ["chat", "-g", "biology", "--session", session, "-m", "demo/echo"]
+    for _, count in trials.batches(MOST):
+        said = ended([start(*words, f"question {n}") for n in range(count)])
 
-    said = ended(
-        [
-            start("chat", "-g", "biology", "--session", session, "-m", "demo/echo", f"question {n}")
-            for n in range(8)
-        ]
-    )
-
-    assert [code for code, _, _ in said] == [0] * 8
-    assert rows(home, "SELECT seq FROM messages ORDER BY seq") == [(seq,) for seq in range(1, 19)]
-    assert rows(home, "SELECT count(*) FROM sessions") == [(1,)]
+        assert [(code, err) for code, _, err in said if code] == []
+        assert rows(home, "SELECT seq FROM messages ORDER BY seq") == [(n + 1,) for n in range(2 * count + 2)]
+        assert rows(home, "SELECT count(*) FROM sessions") == [(1,)]
 
 
 def add_keys_at_once(times: int, **changes: str) -> None:
@@ -100,28 +98,30 @@ def add_keys_at_once(times: int, **changes: str) -> None:
     assert opened_keys() == {f"group {n}": f"{DEMO_KEY}-{n}" for n in range(times)}
 
 
-def test_sixteen_first_keys_at_once_make_one_vault_in_a_key_file(
-    home: Path, monkeypatch: pytest.MonkeyPatch
+@tried("first keys at once in a key file", commit=16, deep=64)
+def test_first_keys_at_once_make_one_vault_in_a_key_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch, trials: Trials
 ) -> None:
     monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(home.parent / "master.key"))
+    for _, count in trials.batches(MOST):
+        add_keys_at_once(count)
 
-    add_keys_at_once(16)
-
-    assert rows(home, "SELECT count(*) FROM vault_keys") == [(1,)]
-    assert rows(home, "SELECT kind, state FROM vault_slots") == [("file", "active")]
+        assert rows(home, "SELECT count(*) FROM vault_keys") == [(1,)]
+        assert rows(home, "SELECT kind, state FROM vault_slots") == [("file", "active")]
 
 
-def test_sixteen_first_keys_at_once_make_one_vault_in_the_keyring(
-    secret_service: SecretService, home: Path, monkeypatch: pytest.MonkeyPatch
+@tried("first keys at once in the keyring", commit=12, deep=64)
+def test_first_keys_at_once_make_one_vault_in_the_keyring(
+    secret_service: SecretService, home: Path, monkeypatch: pytest.MonkeyPatch, trials: Trials
 ) -> None:
     secret_service.apply(monkeypatch)
     monkeypatch.setenv("RAPTCHAT_HOME", str(home))
+    for _, count in trials.batches(MOST):
+        add_keys_at_once(count)
 
-    add_keys_at_once(16)
-
-    assert rows(home, "SELECT count(*) FROM vault_keys") == [(1,)]
-    assert rows(home, "SELECT kind, state FROM vault_slots") == [("keyring", "active")]
-    assert len(secret_service.services()) == 1
+        assert rows(home, "SELECT count(*) FROM vault_keys") == [(1,)]
+        assert rows(home, "SELECT kind, state FROM vault_slots") == [("keyring", "active")]
+        assert len(secret_service.services()) == 1
 
 
 def test_of_several_keys_at_once_for_one_new_group_exactly_one_is_taken(
@@ -162,74 +162,12 @@ def test_what_a_killed_chat_had_received_is_there_and_the_conversation_goes_on(
     assert [one["content"] for one in gateway.requests[-1].body["messages"]] == ["tell me", begun, "go on"]
 
 
-def run_crashes(*command: str) -> dict[str, int]:
-    said = subprocess.run(
-        command, env=environment(), capture_output=True, text=True, check=False, timeout=PATIENCE_SECONDS
-    )
-    assert said.returncode == 0, said.stderr[-3000:]
-    found = json.loads(said.stdout)
-    assert isinstance(found, dict)
-    return found
+@tried("first starts at once", commit=12, deep=64)
+def test_first_starts_at_once_make_one_store(home: Path, trials: Trials) -> None:
+    for _, count in trials.batches(MOST):
+        said = ended([start("group", "create", f"group {n}") for n in range(count)])
 
-
-def test_a_process_that_is_killed_at_any_line_leaves_the_old_state_or_the_new(gateway: DemoGateway) -> None:
-    killed = run_crashes(sys.executable, CRASHES, "lines", "20")
-
-    assert killed.keys() == crashes.WORKS.keys()
-    # Of a chat, how many lines run is a matter of how the stream was cut.
-    assert all(times >= 15 for times in killed.values()), killed
-
-
-def strace_works() -> bool:
-    """Whether a process may be traced here, and strace is new enough to change what its calls return."""
-    if sys.platform != "linux" or shutil.which("strace") is None:
-        return False
-    tried = subprocess.run(
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=1", "true"],
-        capture_output=True,
-        check=False,
-    )
-    return tried.returncode == 0
-
-
-# SQLite's own calls, and those that make the key file. An error or a death at the n-th of each kind.
-FAULTS = [
-    *(("pwrite64", "signal=KILL", n) for n in (1, 2, 3, 5, 8, 13)),
-    *(("fdatasync,fsync", "signal=KILL", n) for n in (1, 2, 3, 5, 8)),
-    *(("unlink", "signal=KILL", n) for n in (1, 2)),
-    *(("pwrite64", "error=EIO", n) for n in (1, 4)),
-    *(("pwrite64", "error=ENOSPC", n) for n in (2, 5)),
-    *(("fdatasync,fsync", "error=EIO", n) for n in (1, 3)),
-    ("unlink", "error=EIO", 1),
-]
-
-
-@pytest.mark.parametrize(("calls", "fault", "when"), FAULTS)
-def test_a_system_call_that_kills_or_fails_leaves_the_old_state_or_the_new(
-    gateway: DemoGateway, tmp_path: Path, calls: str, fault: str, when: int
-) -> None:
-    if not strace_works():
-        pytest.skip("needs strace, and the right to trace a process")
-    for name, work in crashes.WORKS.items():
-        work.prepare(tmp_path / name)
-
-    codes = run_crashes(
-        *("strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null"),
-        *("-e", f"trace={calls}", "-e", f"inject={calls}:{fault}:when={when}"),
-        *(sys.executable, CRASHES, "calls", str(tmp_path)),
-    )
-
-    expected = {crashes.DONE, -signal.SIGKILL if "KILL" in fault else crashes.REFUSED}
-    assert set(codes.values()) <= expected
-    assert set(codes.values()) != {crashes.DONE} or when > 1
-    for name, work in crashes.WORKS.items():
-        work.check(tmp_path / name, codes[name] == crashes.DONE)
-
-
-def test_sixteen_first_starts_at_once_make_one_store(home: Path) -> None:
-    said = ended([start("group", "create", f"group {n}") for n in range(16)])
-
-    assert [(code, err) for code, _, err in said if code] == []
-    assert rows(home, "SELECT count(*) FROM store") == [(1,)]
-    Store.open(home / "raptchat.db").close()
-    assert rows(home, "SELECT count(*) FROM groups") == [(16,)]
+        assert [(code, err) for code, _, err in said if code] == []
+        assert rows(home, "SELECT count(*) FROM store") == [(1,)]
+        Store.open(home / "raptchat.db").close()
+        assert rows(home, "SELECT count(*) FROM groups") == [(count,)]

@@ -177,6 +177,9 @@ def test_without_a_keyring_a_key_file_is_offered(raptchat: Run, gateway: DemoGat
         terminal.until("[f] a key file, [p] a passphrase")
         terminal.until("Which? [f/p/N] ")
         terminal.keys("f\r")
+        terminal.until("Only the key file opens this vault")
+        terminal.until("[Y/n] ")
+        terminal.keys("n\r")
         terminal.ends(0)
 
     assert stat.S_IMODE((home / "master.key").stat().st_mode) == 0o600
@@ -192,6 +195,7 @@ def test_without_a_keyring_a_passphrase_is_offered(
             ("Which? [f/p/N] ", "p"),
             ("Choose a passphrase: ", "correct horse"),
             ("The same again: ", "correct horse"),
+            ("[Y/n] ", "n"),
         ]:
             terminal.until(prompt)
             terminal.keys(typed + "\r")

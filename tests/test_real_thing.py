@@ -24,10 +24,13 @@ def served() -> Iterator[str]:
         yield found[0]
 
 
-def the_four_lines(env: Mapping[str, str]) -> None:
+def the_four_lines(env: Mapping[str, str], *, makes_the_vault: bool = False) -> None:
     with AtTerminal("group", "add-key", "biology", env=env) as terminal:
         terminal.until("API key for group biology (not shown): ")
         terminal.keys(DEMO_KEY + "\r")
+        if makes_the_vault:
+            terminal.until("Make a recovery key, to keep on paper? [Y/n] ")
+            terminal.keys("n\r")
         terminal.ends(0)
     assert DEMO_KEY not in terminal.said
 
@@ -49,7 +52,7 @@ def the_four_lines(env: Mapping[str, str]) -> None:
 
 def test_with_a_real_keyring(served: str, secret_service: SecretService, tmp_path: Path) -> None:
     env = {**secret_service.environ, "RAPTCHAT_HOME": str(tmp_path / "home"), "AI_GATEWAY_URL": served}
-    the_four_lines(env)
+    the_four_lines(env, makes_the_vault=True)
 
     [slot] = json.loads(run("vault", "status", "--json", env=env).stdout)["slots"]
     assert (slot["kind"], slot["opens"]) == ("keyring", True)

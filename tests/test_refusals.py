@@ -1,5 +1,7 @@
 """What the client says of a refusal, and of a reply that breaks off."""
 
+from collections.abc import Iterator
+
 import httpx
 import pytest
 import respx
@@ -238,6 +240,32 @@ def test_a_key_that_the_gateway_echoes_is_shown_nowhere(wire: respx.Route, statu
         raised = failure(client)
 
     assert len(str(raised)) < 500
+
+
+def test_of_the_body_of_an_error_64_kib_are_read(wire: respx.Route) -> None:
+    taken: list[int] = []
+
+    def body() -> Iterator[bytes]:
+        for number in range(1000):
+            taken.append(number)
+            yield b"x" * 1024
+
+    wire.return_value = httpx.Response(402, content=body())
+    with OpenRouterClient(api_key=KEY, base_url=URL, max_retries=0) as client:
+        failure(client)
+
+    assert len(taken) == 64
+
+
+@pytest.mark.parametrize(
+    "said", [KEY[:-4], KEY[3:], f"{KEY[:20]}...", KEY.upper(), f"{KEY}{KEY}", "x" * 250 + KEY]
+)
+def test_a_part_of_the_key_is_cut_out_too(wire: respx.Route, said: str) -> None:
+    wire.return_value = error(418, said)
+    with OpenRouterClient(api_key=KEY, base_url=URL, max_retries=0) as client:
+        shown = str(failure(client)).lower()
+
+    assert [KEY[at : at + 12] for at in range(len(KEY) - 11) if KEY[at : at + 12].lower() in shown] == []
 
 
 def test_a_short_key_of_another_form_is_cut_out_too(wire: respx.Route) -> None:

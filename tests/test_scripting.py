@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 import pytest
+from age_files import Identity
 from processes import PATIENCE_SECONDS, RAPTCHAT, AtTerminal, run
 
 from raptchat.demo import DEMO_KEY, DemoGateway
@@ -39,6 +40,9 @@ SHOWING = [
     "models",
     "whoami",
     "vault status",
+    "doctor --offline",
+    "vault check",
+    "vault import BUNDLE --identity IDENTITY --dry-run",
     "config list",
     "config path",
     "completion bash",
@@ -48,7 +52,7 @@ SHOWING = [
     "chat --dry-run --no-stdin hello",
 ]
 # What it writes is of another time or another conversation when it runs again.
-CHANGING = ("chat", "usage", "sessions list", "credentials", "sessions search")
+CHANGING = ("chat", "usage", "sessions list", "credentials", "sessions search", "doctor")
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +74,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
         run("models", env=env)
         [session] = json.loads(run("sessions", "list", "--json", env=env).stdout)
         [credential] = json.loads(run("credentials", "list", "--json", env=env).stdout)
+        identity = Identity(folder / "identity.txt")
+        run("vault", "export", str(folder / "bundle.age"), "--recipient", identity.recipient, env=env)
+        env |= {"BUNDLE": str(folder / "bundle.age"), "IDENTITY": str(identity.file)}
+        env["RECIPIENT"] = identity.recipient
         # Other groups come: which one pays is said.
         yield {**env, "RAPTCHAT_GROUP": "biology", "SESSION": session["id"], "CREDENTIAL": credential["id"]}
 
@@ -124,6 +132,8 @@ CHANGING_SOMETHING = [
     "sessions rename SESSION NEW --json",
     "sessions fork SESSION --json",
     "config set alias.NEW demo/echo --json",
+    "vault export NEW --recipient RECIPIENT --json",
+    "vault import BUNDLE --identity IDENTITY --on-conflict replace --json",
     "credentials activate CREDENTIAL --json",
 ]
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from age_files import Identity
 from conftest import environment, rows
 from processes import AtTerminal, run
 from sample_files import PNG
@@ -191,12 +192,24 @@ AFTERNOON = """
     vault status
     vault add file --file {tmp}/second.key
     vault remove passphrase --yes
+    vault add recovery --json
+    vault rotate
+    vault rotate --slot recovery
+    vault check
     credentials show {2}
     credentials deactivate {2}
     credentials activate {2}
     credentials delete {3} --yes
+    doctor --offline
     group rename biology cells
+    vault export {tmp}/bundle.age --with-sessions --recipient {recipient} --json
+    vault export {tmp}/bundle.age --recipient {recipient}
+    vault import {tmp}/bundle.age --identity {tmp}/identity.txt --dry-run --json
+    vault import {tmp}/bundle.age --identity {tmp}/identity.txt --on-conflict rename
+    vault import {tmp}/bundle.age --identity {tmp}/identity.txt --on-conflict replace
     group remove history --yes
+    backup copy.bak
+    restore copy.bak --yes
     events
 """
 # It runs on a gateway and in a home of its own.
@@ -292,6 +305,7 @@ def test_a_key_is_in_no_conversation_export_cache_or_child_process(
     gateway: DemoGateway, web: WebServer, home: Path, afternoon: Path
 ) -> None:
     runner = CliRunner()
+    recipient = Identity(afternoon / "identity.txt").recipient
     said: list[str] = []
 
     def say(*words: str, stdin: str = "") -> None:
@@ -308,7 +322,7 @@ def test_a_key_is_in_no_conversation_export_cache_or_child_process(
         say("chat", "-g", "history", "hello")
         ids = [value for (value,) in rows(home, "SELECT id FROM sessions ORDER BY rowid")]
         ids += [value for (value,) in rows(home, "SELECT id FROM ai_credentials ORDER BY rowid")]
-        lines = AFTERNOON.format(*ids, web=web.url, tmp=afternoon).strip().splitlines()
+        lines = AFTERNOON.format(*ids, web=web.url, tmp=afternoon, recipient=recipient).strip().splitlines()
         for line in lines:
             say(*shlex.split(line))
         for end in ("credentials show ", "chat -g ", "sessions show ", "chat -m "):
@@ -330,6 +344,7 @@ def test_a_key_is_in_no_conversation_export_cache_or_child_process(
     for line_of_command in command_lines:
         check(line_of_command, line_of_command)
     check_files(home, afternoon)
+    check_vault(said, afternoon)
     done = {tuple(shlex.split(line)[:count]) for line in lines for count in (1, 2)}
     nouns = {path[:-1] for path in paths()}
     assert {path for path in paths() if path not in done | nouns} == ELSEWHERE
@@ -352,3 +367,17 @@ def check_files(home: Path, afternoon: Path) -> None:
     assert {folder.name: folder.stat().st_mode & 0o777 for folder in folders} == dict.fromkeys(
         ("home", "models", "history"), 0o700
     )
+
+
+def check_vault(said: list[str], afternoon: Path) -> None:
+    """What opens the vault stands in its own file only, and no core file holds what was in memory."""
+    files = [file for file in afternoon.rglob("*") if file.is_file()]
+    assert [file for file in files if file.name.startswith("core")] == []
+    keys = [file for file in files if file.suffix == ".key"]
+    assert len(keys) >= 2
+    for secret in [file.read_text().strip() for file in keys]:
+        assert len(secret) > 40
+        assert [text for text in said if secret in text] == []
+        assert [file for file in files if secret.encode() in file.read_bytes()] == [
+            file for file in keys if file.read_text().strip() == secret
+        ]

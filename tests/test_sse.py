@@ -1,11 +1,14 @@
 """The stream parser: the standard's rules, any cut into pieces, junk, and limits."""
 
 import json
+import random
+import re
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from proof import Trials, tried
 
 from raptchat.errors import InvalidResponseError
 from raptchat.providers.sse import Comment, Decoder, Event
@@ -74,36 +77,119 @@ def test_the_end_completes_only_what_is_whole_by_itself(end: bytes, events: list
     assert decode(b"data: first\n\n" + end) == [Event("first"), *events]
 
 
-LINES = st.sampled_from(
-    [
-        b"data: a",
-        b"data:",
-        b"data",
-        b'data: {"x": "\xe2\x80\xa8"}',
-        b": c",
-        b"event: error",
-        b"id: 1",
-        b"",
-        b"\xff",
-    ]
-)
-ENDS = st.sampled_from([b"\n", b"\r\n", b"\r", b"\n\n", b"\r\n\r\n", b"\r\r"])
-TRANSCRIPTS = st.one_of(
-    st.lists(st.tuples(LINES, ENDS)).map(lambda lines: b"".join(line + end for line, end in lines)),
-    st.lists(st.sampled_from([b"data", b":", b" ", b"\r", b"\n", b"\xef", b"\xbb", b"\xbf", b"\xe2", b"{}"])).map(
-        b"".join
-    ),
-    st.binary(max_size=200),
-)
+LINES = [
+    b"data: a",
+    b"data:",
+    b"data",
+    b"data:  {}",
+    b"data: [DONE]",
+    b'data: {"x": "\xe2\x80\xa8"}',
+    b'data: {"x":',
+    b": c",
+    b":",
+    b"event: error",
+    b"event",
+    b"id: 1",
+    b"",
+    b"\xff",
+    b"data: \xe2\x82",
+]
+ENDS = [b"\n", b"\r\n", b"\r", b"\n\n", b"\r\n\r\n", b"\r\r", b"\n\r", b""]
+SPLINTERS = [b"data", b":", b" ", b"\r", b"\n", b"\xef", b"\xbb", b"\xbf", b"\xe2", b"{", b"}", b"event", b"\0"]
 
 
-@settings(max_examples=1000, deadline=None)
-@given(stream=TRANSCRIPTS, data=st.data())
-def test_the_events_are_the_same_however_the_stream_is_cut(stream: bytes, data: st.DataObject) -> None:
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(stream)), max_size=20)))
-    pieces = [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+def by_the_standard(stream: bytes, limit: int) -> tuple[list[Event | Comment], bool]:
+    """The events of a whole *stream*, and whether one was too large: as the standard says it, and as slowly."""
+    found: list[Event | Comment] = []
+    data: list[str] = []
+    size, kind = 0, ""
+    stream = stream.removeprefix(b"\xef\xbb\xbf")
+    lines = re.split("\r\n|\n|\r", stream.decode("utf-8", "replace"))
+    sizes = [len(line) for line in re.split(rb"\r\n|\n|\r", stream)]
+    for number, line in enumerate(lines):
+        if line and size + sizes[number] > limit:
+            return found, True
+        name, _, value = line.partition(":")
+        if not line and number + 1 < len(lines):
+            found += [Event("\n".join(data), kind)] if data else []
+            data, size, kind = [], 0, ""
+        elif name == "data":
+            data.append(value.removeprefix(" "))
+            size += sizes[number]
+        elif name == "event":
+            kind = value.removeprefix(" ")
+        elif line and not name:
+            found.append(Comment(value.removeprefix(" ")))
+    whole = "\n".join(data)
+    if whole.strip() == "[DONE]" or is_object(whole):
+        found.append(Event(whole, kind))
+    return found, False
 
-    assert decode(*pieces) == decode(stream)
+
+def is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except ValueError:
+        return False
+
+
+def any_stream(dice: random.Random) -> bytes:
+    match dice.randrange(4):
+        case 0:
+            parts = [dice.choice(SPLINTERS) for _ in range(dice.randrange(40))]
+        case 1:
+            parts = [dice.randbytes(dice.randrange(60))]
+        case _:
+            parts = [dice.choice(part) for _ in range(dice.randrange(20)) for part in (LINES, ENDS)]
+    stream = bytearray(b"".join([b"\xef\xbb\xbf"[: dice.randrange(4)] if dice.random() < 0.1 else b"", *parts]))
+    for _ in range(dice.choice([0, 0, 0, 1, 3]) if stream else 0):
+        stream[dice.randrange(len(stream))] = dice.randrange(256)
+    return bytes(stream)
+
+
+def any_cut(stream: bytes, dice: random.Random) -> list[bytes]:
+    match dice.randrange(4):
+        case 0:
+            return [stream[at : at + 1] for at in range(len(stream))]
+        case 1:
+            cuts = [dice.randrange(len(stream) + 1)]
+        case _:
+            cuts = sorted(dice.choices(range(len(stream) + 1), k=dice.randrange(8)))
+    return [stream[start:end] for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True)]
+
+
+@tried("stream parser under any cut, junk and limit", commit=2_000, deep=1_000_000)
+def test_any_stream_is_read_as_by_the_standard_however_it_is_cut(trials: Trials) -> None:
+    for first, count in trials.batches(500):
+        refusals = 0
+        for number in range(first, first + count):
+            dice = random.Random(number)
+            stream = any_stream(dice)
+            limit = dice.choice([1 << 20, 1 << 20, dice.randrange(1, 100)])
+            expected, too_large = by_the_standard(stream, limit)
+            decoder = Decoder(max_event_bytes=limit)
+            found: list[Event | Comment] = []
+            try:
+                for piece in any_cut(stream, dice):
+                    found += decoder.feed(piece)
+                found += decoder.close()
+            except InvalidResponseError:
+                # What stood before it in the same piece is lost with the reply.
+                assert too_large, number
+                assert found == expected[: len(found)], number
+                refusals += 1
+            else:
+                assert (found, False) == (expected, too_large), number
+        trials.count(streams=count, too_large=refusals)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from([*LINES, *ENDS, *SPLINTERS]) | st.binary(max_size=3)), st.integers(1, 9))
+def test_any_junk_is_read_as_by_the_standard(parts: list[bytes], size: int) -> None:
+    stream = b"".join(parts)
+    pieces = [stream[at : at + size] for at in range(0, len(stream), size)]
+
+    assert (decode(*pieces), False) == by_the_standard(stream, 1 << 20)
 
 
 @settings(max_examples=600, deadline=None)

@@ -62,22 +62,6 @@ def test_the_journal_is_private_too_and_gone_afterwards(path: Path) -> None:
         os.umask(old)
 
 
-def test_the_pragmas_are_in_force(path: Path) -> None:
-    with closing(Store.open(path)) as store:
-        found = {
-            name: store._connection.execute(f"PRAGMA {name}").fetchone()[0]
-            for name in ("synchronous", "foreign_keys", "secure_delete", "trusted_schema", "journal_mode")
-        }
-
-    assert found == {
-        "synchronous": 3,
-        "foreign_keys": 1,
-        "secure_delete": 1,
-        "trusted_schema": 0,
-        "journal_mode": "delete",
-    }
-
-
 def test_a_dangling_link_is_not_followed(path: Path, tmp_path: Path) -> None:
     path.parent.mkdir()
     path.symlink_to(tmp_path / "elsewhere.db")

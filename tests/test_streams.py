@@ -1,24 +1,20 @@
 """The client against a real server on the loopback: cuts, resets, stalls, and a gateway that means harm."""
 
-import gzip
 import itertools
 import json
 import socket
-import ssl
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 
+from raptchat.config import DEFAULT_TIMEOUT_SECONDS
 from raptchat.demo import DEMO_KEY, Answer, DemoGateway
 from raptchat.errors import (
     AuthenticationFailedError,
@@ -27,9 +23,10 @@ from raptchat.errors import (
     IncompleteReplyError,
     InvalidResponseError,
     RaptchatError,
-    UsageError,
 )
 from raptchat.providers import answer as answers
+from raptchat.providers import refusals, sse
+from raptchat.providers._http import Connection
 from raptchat.providers.openrouter import OpenRouterClient
 from raptchat.records import ContentChunk, DoneChunk, RetryChunk
 
@@ -194,135 +191,16 @@ def test_a_connection_that_closed_while_idle_is_opened_anew(gateway: DemoGateway
 
 
 MIB = 1 << 20
-BOMB = gzip.compress(b"data: {}\n\n" * MIB)
-LOOP = "http://127.0.0.1:1/"
-
-HOSTILE: dict[str, tuple[Answer, type[RaptchatError], str]] = {
-    **{
-        f"redirect {status} to {target}": (
-            Answer(status, {"Location": target}),
-            InvalidResponseError,
-            "sends the request on",
-        )
-        for status in (300, 301, 302, 303, 307, 308)
-        for target in ("https://evil.example/", LOOP)
-    },
-    "redirect to a script": (
-        Answer(302, {"Location": "javascript:alert(1)"}),
-        InvalidResponseError,
-        "sends the request",
-    ),
-    "redirect with escapes": (Answer(302, {"Location": "https://\x1b[31m/"}), InvalidResponseError, "HTTP"),
-    "not modified": (Answer(304), InvalidResponseError, "(304)"),
-    "gzip": (Answer(200, {**EVENTS, "Content-Encoding": "gzip"}, [BOMB]), InvalidResponseError, "compressed"),
-    "deflate": (
-        Answer(200, {**EVENTS, "Content-Encoding": "deflate"}, [BOMB]),
-        InvalidResponseError,
-        "compressed",
-    ),
-    "br": (Answer(200, {**EVENTS, "Content-Encoding": "gzip, br"}, [BOMB]), InvalidResponseError, "compressed"),
-    "gzip error": (Answer(401, {"Content-Encoding": "gzip"}, [BOMB]), AuthenticationFailedError, "(401)"),
-    "gzip unnamed": (Answer(200, EVENTS, [BOMB]), InvalidResponseError, "not a reply"),
-    "huge event": (Answer(200, EVENTS, [b"data: " + b"x" * MIB] * 33), InvalidResponseError, "event larger than"),
-    "huge line": (Answer(200, EVENTS, [b"x" * MIB] * 33), InvalidResponseError, "event larger than"),
-    "huge comment": (Answer(200, EVENTS, [b":" * MIB] * 33), InvalidResponseError, "event larger than"),
-    "huge error": (Answer(500, EVENTS, itertools.repeat(b"x" * MIB)), GatewayError, "(500)"),
-    "huge error of one object": (
-        Answer(402, {}, [b'{"error": "', *[b"x" * MIB] * 99]),
-        RaptchatError,
-        "(402)",
-    ),
-    "huge status line": (Answer(0, {}, [b"HTTP/1.1 200 " + b"x" * MIB]), InvalidResponseError, "HTTP"),
-    "huge header": (Answer(200, {**EVENTS, "X": "x" * MIB}), InvalidResponseError, "HTTP"),
-    "many headers": (Answer(200, {f"x{n}": "x" * 100 for n in range(5000)}), InvalidResponseError, "HTTP"),
-    "huge generation": (
-        Answer(200, {"X-Generation-Id": "x" * 90_000}, [b"junk"]),
-        InvalidResponseError,
-        "not a reply",
-    ),
-    "no length": (Answer(0, {}, [b"HTTP/1.1 200 OK\r\n\r\njunk"]), InvalidResponseError, "not a reply"),
-    "bad chunk": (
-        Answer(0, {}, [b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"]),
-        InvalidResponseError,
-        "HTTP",
-    ),
-    "two lengths": (
-        Answer(0, {}, [b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\njunk!"]),
-        InvalidResponseError,
-        "HTTP",
-    ),
-    "split header": (Answer(0, {}, [b"HTTP/1.1 200 OK\r\nA: b\r\r\nC\r\n\r\n"]), InvalidResponseError, "HTTP"),
-    "another protocol": (Answer(0, {}, [b"SSH-2.0-OpenSSH_9.9\r\n\r\n"]), InvalidResponseError, "HTTP"),
-    "http 2": (Answer(0, {}, [b"HTTP/2 200\r\n\r\n"]), InvalidResponseError, "HTTP"),
-    "nothing": (Answer(0), GatewayError, "hung up"),
-    "half a header": (Answer(0, {}, [b"HTTP/1.1 200 OK\r\nA"]), GatewayError, "hung up"),
-    "reset at once": (Answer(0, {}, (), 0, "reset"), GatewayError, "broke"),
-    "reset after the header": (Answer(200, EVENTS, (), 0, "reset"), GatewayError, "broke"),
-    "reset in an error": (Answer(401, {}, [b'{"error"'], 0.2, "reset"), AuthenticationFailedError, "(401)"),
-    "cut in an error": (Answer(402, {}, [b'{"error"'], 0, "cut"), RaptchatError, "(402)"),
-    "no content": (Answer(204), GatewayError, "before it was whole"),
-    "deep json": (
-        Answer(200, EVENTS, [b"data: " + b'{"a":' * 200_000 + b"\n\n"]),
-        InvalidResponseError,
-        "not a reply",
-    ),
-    "deep error": (Answer(500, {}, [b'{"a":' * 12_000]), GatewayError, "(500)"),
-    "huge number": (
-        Answer(200, EVENTS, [b"data: " + b"9" * 100_000 + b"\n\n"]),
-        InvalidResponseError,
-        "not a reply",
-    ),
-    "status 999": (Answer(0, {}, [b"HTTP/1.1 999 X\r\nContent-Length: 0\r\n\r\n"]), GatewayError, "(999)"),
-    "escapes in an error": (
-        Answer(400, {}, [json.dumps({"error": "\x1b]52;c;AAAA\x07\u202e\x9b2J"}).encode()]),
-        GatewayError,
-        "\u241b]52;c;AAAA\u2407",
-    ),
-    "key in an error": (
-        Answer(500, {}, [json.dumps({"error": f"<{DEMO_KEY}>"}).encode()]),
-        GatewayError,
-        r"<\*\*\*>",
-    ),
-    "key in a stream": (
-        Answer(200, EVENTS, [b'data: {"error": "' + DEMO_KEY.encode() + b'"}\n\n']),
-        GatewayError,
-        r": \*\*\*",
-    ),
-    "key as junk": (
-        Answer(200, EVENTS, [b"data: " + DEMO_KEY.encode() + b"\n\n"]),
-        InvalidResponseError,
-        r"\*\*\*",
-    ),
-    "key at the edge of what is shown": (
-        Answer(200, EVENTS, [b"x" * 190 + DEMO_KEY.encode()]),
-        InvalidResponseError,
-        r"x\*\*\*",
-    ),
-    "key as a host": (Answer(302, {"Location": f"https://{DEMO_KEY}/"}), InvalidResponseError, r"`\*\*\*`"),
-}
 
 
-def test_there_are_forty_hostile_cases() -> None:
-    assert len(HOSTILE) >= 40
-
-
-@pytest.mark.parametrize("case", HOSTILE)
-def test_a_gateway_that_means_harm_gets_an_error_and_no_more(gateway: DemoGateway, case: str) -> None:
-    hostile, kind, said = HOSTILE[case]
-    asked = len(gateway.requests)
-    gateway.answer(hostile)
-    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url, max_retries=0, timeout=5) as client:
-        began = time.monotonic()
-        _, error, whole = what_comes(client)
-
-    assert not whole
-    assert isinstance(error, kind), repr(error)
-    assert said.replace("\\", "") in str(error)
-    assert DEMO_KEY not in f"{error} {error.hint} {error.fields}"
-    assert str(error).isprintable()
-    assert len(str(error)) < 500
-    assert len(gateway.requests) == asked + 1
-    assert time.monotonic() - began < 5
+def test_the_limits_are_those_that_are_promised() -> None:
+    with closing(Connection("https://gateway.example", timeout=DEFAULT_TIMEOUT_SECONDS)) as connection:
+        waits = connection._client.timeout
+        assert (waits.connect, waits.read, waits.pool) == (10, 120, 10)
+        assert connection._client.follow_redirects is False
+    assert answers.MAX_BYTES == 64 * MIB
+    assert sse.MAX_EVENT_BYTES == 32 * MIB
+    assert refusals.MAX_BODY_BYTES == 64 * 1024
 
 
 def test_a_reply_beyond_all_bounds_is_ended(gateway: DemoGateway, client: OpenRouterClient) -> None:
@@ -538,39 +416,6 @@ def test_a_server_that_is_not_there_is_tried_again() -> None:
     assert len(naps) == 2
 
 
-def test_a_loopback_request_never_goes_through_a_proxy(
-    gateway: DemoGateway, client: OpenRouterClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
-        monkeypatch.setenv(name, "http://127.0.0.1:1")
-    monkeypatch.delenv("NO_PROXY", raising=False)
-    monkeypatch.delenv("no_proxy", raising=False)
-
-    assert ask(client).content == "hello"
-
-
-@pytest.fixture
-def proxy(gateway: DemoGateway, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The demo gateway as a proxy that refuses to connect."""
-    for name in ("https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", gateway.url.replace("//", "//user:password@").removesuffix("/api/v1"))
-
-
-@pytest.mark.usefixtures("proxy")
-def test_a_proxy_that_refuses_is_told_from_the_gateway(gateway: DemoGateway) -> None:
-    with (
-        OpenRouterClient(api_key=DEMO_KEY, base_url="https://gateway.example/api/v1") as client,
-        pytest.raises(
-            GatewayError, match=r"the proxy did not connect to `https://gateway\.example:443`"
-        ) as caught,
-    ):
-        ask(client)
-
-    assert "password" not in f"{caught.value} {caught.value.hint}"
-    assert "HTTPS_PROXY" in caught.value.hint
-
-
 @pytest.fixture
 def direct(monkeypatch: pytest.MonkeyPatch) -> None:
     """No proxy, and no names but those of this machine."""
@@ -590,253 +435,6 @@ def test_a_host_that_nobody_knows_is_an_error() -> None:
         pytest.raises(GatewayError, match=r"the address of `https://gateway\.invalid:443` cannot be found"),
     ):
         ask(client)
-
-
-def test_a_proxy_that_cannot_be_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("https_proxy", "NO_PROXY", "no_proxy", "SSL_CERT_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HTTPS_PROXY", "http://" + "a" * 64 + ".example")
-    with (
-        OpenRouterClient(api_key=DEMO_KEY, base_url="https://gateway.example", max_retries=0) as client,
-        pytest.raises(UsageError, match="is not an address") as caught,
-    ):
-        ask(client)
-
-    assert "HTTPS_PROXY" in caught.value.hint
-
-
-class Authority:
-    """A certificate for one host, which nobody trusts unless told to."""
-
-    def __init__(self, folder: Path, host: str, *, days: int = 1) -> None:
-        from cryptography import x509
-        from cryptography.hazmat.primitives import hashes, serialization
-        from cryptography.hazmat.primitives.asymmetric import ec
-
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
-        now = datetime.now(UTC)
-        certificate = (
-            x509.CertificateBuilder()
-            .subject_name(name)
-            .issuer_name(name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=3))
-            .not_valid_after(now + timedelta(days=days))
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-            .sign(key, hashes.SHA256())
-        )
-        self.certificate = folder / "certificate.pem"
-        self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        private = folder / "key.pem"
-        private.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM,
-                serialization.PrivateFormat.PKCS8,
-                serialization.NoEncryption(),
-            )
-        )
-        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self.context.load_cert_chain(self.certificate, private)
-
-
-@pytest.fixture
-def tls(tmp_path: Path) -> Iterator[Callable[..., tuple[str, Path]]]:
-    """Starts gateways that speak TLS; gives their URL and certificate."""
-    running: list[DemoGateway] = []
-
-    def start(host: str = "localhost", *answers: Answer, days: int = 1) -> tuple[str, Path]:
-        authority = Authority(tmp_path, host, days=days)
-        gateway = DemoGateway()
-        gateway.answer(*answers)
-        gateway._server.socket = authority.context.wrap_socket(gateway._server.socket, server_side=True)
-        gateway.start()
-        running.append(gateway)
-        return gateway.url.replace("http://127.0.0.1", "https://localhost"), authority.certificate
-
-    yield start
-    for gateway in running:
-        gateway.stop()
-
-
-def test_the_certificates_that_the_environment_names_are_trusted(
-    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, certificate = tls()
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with OpenRouterClient(api_key=DEMO_KEY, base_url=url) as client:
-        assert ask(client).content == "hello"
-
-
-class Proxy:
-    """A proxy that says *pieces* to CONNECT, and passes on to a port of this machine."""
-
-    def __init__(self, port: int, pieces: Iterable[bytes] = (b"HTTP/1.1 200 Connected\r\n\r\n",)) -> None:
-        self._port, self._pieces = port, pieces
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        self._ends: list[socket.socket] = []
-        self._threads: list[threading.Thread] = []
-        self.url = f"http://127.0.0.1:{self._listening.getsockname()[1]}"
-
-    def _start(self, target: Callable[..., None], *args: socket.socket) -> None:
-        self._threads.append(threading.Thread(target=target, args=args))
-        self._threads[-1].start()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            client, _ = self._listening.accept()
-            server = socket.create_connection(("127.0.0.1", self._port))
-            self._ends += [client, server]
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                head += client.recv(65536)
-            for piece in self._pieces:
-                client.sendall(piece)
-            self._start(self._pass_on, client, server)
-            self._pass_on(server, client)
-
-    @staticmethod
-    def _pass_on(one: socket.socket, other: socket.socket) -> None:
-        with suppress(OSError):
-            while piece := one.recv(65536):
-                other.sendall(piece)
-        with suppress(OSError):
-            other.shutdown(socket.SHUT_WR)
-
-    def __enter__(self) -> str:
-        self._start(self._serve)
-        return self.url
-
-    def __exit__(self, *_: object) -> None:
-        for end in (self._listening, *self._ends):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-        for end in (self._listening, *self._ends):
-            end.close()
-
-
-def test_a_reply_comes_through_a_proxy(
-    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    url, certificate = tls("gateway.example")
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    with Proxy(urlsplit(url).port or 0) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
-        with OpenRouterClient(
-            api_key=DEMO_KEY, base_url=url.replace("localhost", "gateway.example"), max_retries=0
-        ) as client:
-            assert ask(client).content == "hello"
-
-
-@pytest.mark.parametrize("who", ["gateway", "proxy"])
-def test_a_drip_through_a_proxy_is_not_waited_for_either(
-    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, who: str
-) -> None:
-    url, certificate = tls("gateway.example", Answer(0, {}, drip(*BEFORE_THE_ANSWER["a header"]), pause=0.03))
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-
-    def slowly() -> Iterator[bytes]:
-        for piece in drip(*BEFORE_THE_ANSWER["a header"]):
-            yield piece
-            time.sleep(0.03)
-
-    port = urlsplit(url).port or 0
-    with Proxy(port, slowly()) if who == "proxy" else Proxy(port) as proxy:
-        monkeypatch.setenv("HTTPS_PROXY", proxy)
-        began = time.monotonic()
-        with (
-            OpenRouterClient(
-                api_key=DEMO_KEY,
-                base_url=url.replace("localhost", "gateway.example"),
-                max_retries=0,
-                timeout=0.2,
-            ) as client,
-            pytest.raises(GatewayTimeoutError, match=r"did not begin to answer for 0\.5 s"),
-        ):
-            ask(client)
-
-    assert 0.4 < time.monotonic() - began < 2.5
-
-
-@pytest.mark.parametrize("case", ["interim answers", "a header"])
-def test_a_drip_within_tls_is_not_waited_for_either(
-    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, case: str
-) -> None:
-    url, certificate = tls("localhost", Answer(0, {}, drip(*BEFORE_THE_ANSWER[case]), pause=0.03))
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    began = time.monotonic()
-    with OpenRouterClient(api_key=DEMO_KEY, base_url=url, max_retries=0, timeout=0.2) as client:
-        with pytest.raises(GatewayTimeoutError, match=r"did not begin to answer for 0\.5 s"):
-            ask(client)
-
-        assert 0.4 < time.monotonic() - began < 2.5
-        assert ask(client).content == "hello"
-
-
-@pytest.mark.parametrize(
-    ("trusted", "host", "days"), [(False, "localhost", 1), (True, "other", 1), (True, "localhost", -1)]
-)
-def test_a_certificate_that_is_not_trusted_is_an_error_at_once(
-    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, *, trusted: bool, host: str, days: int
-) -> None:
-    url, certificate = tls(host, days=days)
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    if trusted:
-        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    naps: list[float] = []
-    monkeypatch.setattr(time, "sleep", naps.append)
-    with (
-        OpenRouterClient(api_key=DEMO_KEY, base_url=url) as client,
-        pytest.raises(GatewayError, match=r"the certificate of `https://localhost:\d+` is not trusted") as caught,
-    ):
-        ask(client)
-
-    assert "SSL_CERT_FILE" in caught.value.hint
-    assert naps == []
-
-
-def test_a_gateway_without_tls_is_told_from_one_that_is_not_there(
-    gateway: DemoGateway, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with (
-        OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url.replace("http", "https"), max_retries=0) as client,
-        pytest.raises(GatewayError, match=r"no TLS connection to `https://127\.0\.0\.1:\d+`"),
-    ):
-        ask(client)
-
-
-@pytest.mark.parametrize("content", [None, "", "not a certificate"])
-def test_certificates_that_cannot_be_read_are_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
-) -> None:
-    named = tmp_path / "certificates.pem"
-    if content is not None:
-        named.write_text(content)
-    monkeypatch.setenv("SSL_CERT_FILE", str(named))
-    with (
-        OpenRouterClient(api_key=DEMO_KEY, base_url="https://localhost:1/api") as client,
-        pytest.raises(UsageError, match="`SSL_CERT_FILE` cannot be read"),
-    ):
-        ask(client)
-
-
-def test_without_certificates_of_the_system_those_of_certifi_are_used(
-    tls: Callable[..., tuple[str, Path]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import certifi
-
-    url, certificate = tls()
-    (tmp_path / "none").mkdir()
-    monkeypatch.setenv("SSL_CERT_FILE", "")
-    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path / "none"))
-    monkeypatch.setattr(certifi, "where", lambda: str(certificate))
-    with OpenRouterClient(api_key=DEMO_KEY, base_url=url) as client:
-        assert ask(client).content == "hello"
 
 
 def test_the_client_loads_neither_rich_nor_click() -> None:

@@ -3,24 +3,29 @@
 # ruff: noqa: S608 - tables and columns are constants of this file
 
 import itertools
-import random
 import shutil
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from conftest import Run
+from tampered_store import (  # noqa: F401 - pytest finds fixtures by import
+    file_fixture,
+    keys_fixture,
+    open_key,
+    outcomes,
+    read,
+    tamper,
+)
 
 from raptchat import Factory, get_ai_client_for_group
 from raptchat.config import Settings
 from raptchat.credentials import CredentialService
 from raptchat.demo import DEMO_KEY, DemoGateway
-from raptchat.errors import DecryptionFailedError, RaptchatError, StoreError
+from raptchat.errors import DecryptionFailedError, StoreError, WrongGroupError
 
-PLACES = [None, None, None, "https://a.example/v1", "https://b.example/v1", "https://b.example:8443/v1"]
-PAIRS = list(itertools.combinations(range(6), 2))
 FIELDS = [
     "encrypted_key",
     "nonce",
@@ -33,55 +38,6 @@ FIELDS = [
     "base_url, endpoint",
     "base_url, endpoint, encrypted_key, nonce",
 ]
-
-
-@pytest.fixture
-def keys(factory: Factory) -> dict[str, str]:
-    """Six groups, and the key that each was given."""
-    with factory.store.write():
-        groups = [factory.store.groups.add(f"group {number}") for number in range(6)]
-    made = {}
-    for number, (group, place) in enumerate(zip(groups, PLACES, strict=True)):
-        made[group.id] = f"sk-or-v1-of-group-{number}-{number:032d}"
-        CredentialService(factory).create(group.id, made[group.id], base_url=place)
-    factory.close()
-    return made
-
-
-@pytest.fixture
-def file(keys: dict[str, str], home: Path) -> Path:
-    return home / "raptchat.db"
-
-
-def tamper(file: Path, *statements: tuple[str, Sequence[object]]) -> None:
-    """Change the store as somebody does who has no key, and need not heed foreign keys."""
-    with closing(sqlite3.connect(file)) as db, db:
-        for sql, parameters in statements:
-            db.execute(sql, parameters)
-
-
-def read(file: Path, sql: str, *parameters: object) -> list[tuple[object, ...]]:
-    with closing(sqlite3.connect(file)) as db:
-        return db.execute(sql, parameters).fetchall()
-
-
-def open_key(factory: Factory, group_id: str) -> str:
-    """The key that a request of the group would be sent with."""
-    client, _ = get_ai_client_for_group(group_id, factory=factory)
-    with client:
-        return client._key.reveal()
-
-
-def outcomes(keys: dict[str, str]) -> dict[str, str | RaptchatError]:
-    """What a new process gets for each group: a key, or why not."""
-    found: dict[str, str | RaptchatError] = {}
-    with Factory(Settings.load()) as factory:
-        for group_id in keys:
-            try:
-                found[group_id] = open_key(factory, group_id)
-            except RaptchatError as error:
-                found[group_id] = error
-    return found
 
 
 @pytest.mark.parametrize("fields", FIELDS)
@@ -279,142 +235,6 @@ def test_a_changed_address_is_refused_before_anything_is_sent(
         assert elsewhere.requests == gateway.requests == []
 
 
-SLOT_FIELDS = ["id", "kind", "key_id", "public_key", "wrapped_key", "proof", "params", "created_at"]
-
-
-@pytest.fixture
-def two_slots(keys: dict[str, str], file: Path, home: Path) -> Path:
-    """The store with two key files of its own, and beside it another store that the first one opens too."""
-    with Factory(Settings.load()) as factory:
-        factory.vault.add("file", path=home / "second.key")
-    with Factory(Settings.load(store=home / "other.db")) as other:
-        other.vault.init("file", path=home / "master.key")
-    return file
-
-
-@pytest.mark.parametrize("field", SLOT_FIELDS)
-def test_slots_whose_fields_were_swapped_are_refused(
-    keys: dict[str, str], two_slots: Path, home: Path, field: str
-) -> None:
-    (first, of_first), (second, of_second) = read(two_slots, f"SELECT rowid, {field} FROM vault_slots")
-    [(foreign,)] = read(home / "other.db", f"SELECT {field} FROM vault_slots")
-    original = two_slots.read_bytes()
-    set_field = f"UPDATE vault_slots SET {field} = ? WHERE rowid = ?"
-    for of_one, of_other in [(of_second, of_first), (foreign, of_second), (of_first, foreign)]:
-        if (of_one, of_other) == (of_first, of_second):
-            continue  # both slots have the same kind and key id
-        tamper(
-            two_slots,
-            (set_field, ["aside", first] if field == "id" else [of_first, first]),
-            (set_field, [of_other, second]),
-            (set_field, [of_one, first]),
-        )
-
-        assert {type(found) for found in outcomes(keys).values()} <= {DecryptionFailedError}, (of_one, of_other)
-        two_slots.write_bytes(original)
-    assert outcomes(keys) == keys
-
-
-def test_a_slot_that_somebody_slipped_in_is_refused(keys: dict[str, str], two_slots: Path) -> None:
-    tamper(
-        two_slots,
-        (
-            "INSERT INTO vault_slots SELECT 'mine', kind, state, key_id, public_key, wrapped_key, proof, params,"
-            " created_at FROM vault_slots LIMIT 1",
-            [],
-        ),
-    )
-
-    assert {type(found) for found in outcomes(keys).values()} == {DecryptionFailedError}
-
-
-def test_a_slot_that_somebody_took_away_is_noticed(keys: dict[str, str], two_slots: Path) -> None:
-    tamper(two_slots, ("DELETE FROM vault_slots WHERE rowid = (SELECT max(rowid) FROM vault_slots)", []))
-
-    with Factory(Settings.load()) as factory, pytest.raises(DecryptionFailedError, match="slots were altered"):
-        open_key(factory, next(iter(keys)))
-
-
-def test_the_store_says_the_same_of_every_key_when_its_slots_were_exchanged_for_anothers(
-    keys: dict[str, str], two_slots: Path, home: Path
-) -> None:
-    with closing(sqlite3.connect(two_slots)) as db, db:
-        db.execute("ATTACH ? AS other", [str(home / "other.db")])
-        for table in ("vault_keys", "vault_slots"):
-            db.execute(f"DELETE FROM main.{table}")
-            db.execute(f"INSERT INTO main.{table} SELECT * FROM other.{table}")
-
-    assert {type(found) for found in outcomes(keys).values()} == {DecryptionFailedError}
-
-
-def flipped(data: bytes, bit: int) -> bytes:
-    changed = bytearray(data)
-    changed[bit // 8] ^= 1 << bit % 8
-    return bytes(changed)
-
-
-@pytest.mark.parametrize(
-    ("table", "column", "times"),
-    [
-        ("ai_credentials", "encrypted_key", 60),
-        ("ai_credentials", "nonce", 30),
-        ("vault_slots", "public_key", 20),
-        ("vault_slots", "wrapped_key", 20),
-        ("vault_slots", "proof", 20),
-        ("vault_slots", "params", 30),
-        ("vault_keys", "check_value", 20),
-        ("vault_keys", "slots_mac", 20),
-    ],
-)
-def test_a_flipped_bit_in_what_is_sealed_is_refused(
-    keys: dict[str, str], file: Path, table: str, column: str, times: int
-) -> None:
-    dice = random.Random(f"{table} {column}")
-    stored = read(file, f"SELECT rowid, {column} FROM {table} ORDER BY rowid")
-    original = file.read_bytes()
-    for _ in range(times):
-        rowid, value = dice.choice(stored)
-        assert isinstance(value, str | bytes)
-        data = value.encode() if isinstance(value, str) else value
-        changed: bytes | str = flipped(data, dice.randrange(len(data) * 8))
-        if isinstance(value, str):
-            assert isinstance(changed, bytes)
-            changed = changed.decode("latin-1")
-        tamper(file, (f"UPDATE {table} SET {column} = ? WHERE rowid = ?", [changed, rowid]))
-
-        found = outcomes(keys)
-
-        refused = [group_id for group_id in keys if found[group_id] != keys[group_id]]
-        assert all(isinstance(found[group_id], RaptchatError) for group_id in refused)
-        assert len(refused) == (1 if table == "ai_credentials" else len(keys))
-        file.write_bytes(original)
-
-
-def test_a_flipped_bit_of_the_file_never_gives_another_value(keys: dict[str, str], file: Path) -> None:
-    dice = random.Random(4711)
-    original = file.read_bytes()
-    page = 4096
-    used = [number for number in range(len(original) // page) if any(original[number * page :][:page])]
-    assert outcomes(keys) == keys
-    refused = 0
-    for _ in range(150):
-        at = dice.choice(used) * page
-        # Where there is something: the rest of a page is free space.
-        there = [byte for byte in range(at, at + page) if original[byte]]
-        file.write_bytes(flipped(original, dice.choice(there) * 8 + dice.randrange(8)))
-        try:
-            found = outcomes(keys)
-        except RaptchatError:
-            refused += 1
-            continue
-        for group_id, key in keys.items():
-            assert found[group_id] == key or isinstance(found[group_id], RaptchatError)
-            refused += found[group_id] != key
-    assert refused
-    file.write_bytes(original)
-    assert outcomes(keys) == keys
-
-
 def test_a_value_whose_type_was_flipped_is_a_damaged_store(keys: dict[str, str], file: Path) -> None:
     # Such a row cannot be written through SQL in a STRICT table; a flipped bit of the record's header makes it.
     with closing(sqlite3.connect(file)) as db, db:
@@ -423,6 +243,69 @@ def test_a_value_whose_type_was_flipped_is_a_damaged_store(keys: dict[str, str],
     tamper(file, ("UPDATE ai_credentials SET nonce = 'twelve chars'", []))
 
     assert {type(found) for found in outcomes(keys).values()} == {StoreError}
+
+
+@pytest.mark.parametrize("table", ["ai_credentials", "groups"])
+def test_a_view_that_answers_otherwise_than_it_was_asked_gives_nobody_the_key_of_another(
+    keys: dict[str, str], file: Path, table: str
+) -> None:
+    """An expression of a view is worked out again for each use: one value is compared, another one read."""
+    one, other = list(keys)[:2]
+    column = {"ai_credentials": "group_id", "groups": "id"}[table]
+    columns = [str(name) for _, name, *_ in read(file, f"PRAGMA table_info({table})")]
+    changing = f"CASE WHEN random() % 2 THEN '{one}' ELSE '{other}' END AS {column}"
+    rest = ", ".join(changing if name == column else name for name in columns)
+    tamper(
+        file,
+        ("PRAGMA legacy_alter_table = ON", []),
+        (f"ALTER TABLE {table} RENAME TO hidden", []),
+        (f"CREATE VIEW {table} AS SELECT {rest} FROM hidden WHERE {column} = '{other}'", []),
+    )
+
+    for _ in range(40):
+        assert outcomes(keys)[one] != keys[other]
+
+
+@pytest.mark.parametrize("way", ["trigger", "two rows of one id"])
+def test_a_group_that_answers_to_another_name_in_the_middle_of_a_command_pays_nothing(
+    biology: Run, gateway: DemoGateway, file_of_biology: Path, way: str
+) -> None:
+    biology("group add-key history --stdin", stdin=DEMO_KEY + "-history")
+    rename = "UPDATE groups SET name = '{0}', name_key = '{0}' WHERE name = '{1}'"
+    swap = [rename.format("x", "biology"), rename.format("biology", "history"), rename.format("history", "x")]
+    if way == "trigger":
+        trigger = f"CREATE TRIGGER back AFTER INSERT ON sessions BEGIN {'; '.join(swap)}; END"
+        tamper(file_of_biology, *((sql, []) for sql in [*swap, trigger]))
+    else:
+        # The one of `history` is found by its id, and its twin by the name.
+        columns = [str(name) for _, name, *_ in read(file_of_biology, "PRAGMA table_info(groups)")]
+        twin = ", ".join("'biology'" if name.startswith("name") else name for name in columns)
+        tamper(
+            file_of_biology,
+            (f"CREATE TABLE twins ({', '.join(columns)}, PRIMARY KEY (name))", []),
+            ("INSERT INTO twins SELECT * FROM groups WHERE name = 'history'", []),
+            (f"INSERT INTO twins SELECT {twin} FROM groups WHERE name = 'history'", []),
+            ("DROP TABLE groups", []),
+            ("ALTER TABLE twins RENAME TO groups", []),
+        )
+
+    said = biology("chat -g biology hello", exit_code=6)
+
+    assert "the group `biology` is called `history` now" in said.err
+    assert gateway.requests == []
+
+
+def test_a_group_that_is_renamed_meanwhile_is_not_taken_for_the_one_that_was_meant(keys: dict[str, str]) -> None:
+    first = next(iter(keys))
+    with Factory(Settings.load()) as long, Factory(Settings.load()) as other:
+        group = long.store.groups.require(first)
+        CredentialService(other).rename_group(group, "renamed")
+
+        with pytest.raises(WrongGroupError, match="is called `renamed` now"):
+            open_key(long, first)
+        assert "renamed" in [one.name for one in long.store.groups.all()]
+        assert long.store.groups.again(first) == other.store.groups.get(first)
+        assert open_key(long, first) == keys[first]
 
 
 def test_an_older_copy_of_the_whole_store_still_opens(keys: dict[str, str], file: Path, home: Path) -> None:

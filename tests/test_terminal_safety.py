@@ -1,22 +1,16 @@
 """No text from outside acts on a terminal, whichever way it goes there (ECMA-48, UAX #9; checked with pyte)."""
 
-import ast
 import io
 import json
 import random
 import re
-import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import pyte
 import pytest
-from conftest import Run
-from processes import AtTerminal
-from sample_files import PNG
+from proof import Trials, tried
 
-import raptchat
 from raptchat.cli.chat.notes import cite, usage_line, warn
 from raptchat.errors import AiNotConfiguredError, SchemaMismatchError, UsageError
 from raptchat.records import (
@@ -34,12 +28,12 @@ from raptchat.records import (
 )
 from raptchat.render import Terminal, charts, errors, search_results, tables, transcript
 from raptchat.render.markdown import MarkdownWriter
+from raptchat.render.private_page import private_page
 from raptchat.render.reasoning import Tail
 from raptchat.render.region import Region
 from raptchat.render.reply import ReasoningView, ReplyFormat, show
 from raptchat.render.waiting import Waiting
 from raptchat.schema import Schema
-from raptchat.store.groups import name_key
 
 PAYLOADS = [
     *map(chr, range(0x20)),
@@ -143,10 +137,22 @@ def folded(terminal: Terminal, text: str) -> None:
 
 
 def whole_session(terminal: Terminal, text: str) -> None:
-    file = Attachment(text, text, text, 1)
-    messages = [Message("user", text, 1, "failed", text, text, text, text, (file,)), Message("assistant", text, 2)]
-    session = Session(text, text, text, text, text, text, text)
-    transcript.show(terminal, transcript.as_markdown(session, text, messages))
+    # Of many texts each stands in one field or another: as Markdown they are slow to draw.
+    texts = text.split("\n\n")
+    stripes = ["\n\n".join(texts[at::_FIELDS]) or text for at in range(_FIELDS)]
+    name, media_type, hash_, *fields = stripes
+    file = Attachment(hash_, name, media_type, 1)
+    question = Message("user", fields[0], 1, "failed", fields[1], fields[2], fields[3], fields[4], (file,))
+    a, b, c, d, e, f, g = fields[5:12]
+    session = Session(a, b, c, d, e, f, g)
+    messages = [question, Message("assistant", fields[12], 2)]
+    transcript.show(terminal, transcript.as_markdown(session, fields[12], messages))
+
+
+def shown_once(terminal: Terminal, text: str) -> None:
+    # Without the page's own sequences, which nobody else may use.
+    with private_page(replace(terminal, err_repaints=False)) as show_page:
+        show_page([text, f"  {text}"])
 
 
 def reply_of_no_shape(terminal: Terminal, text: str) -> None:
@@ -156,6 +162,11 @@ def reply_of_no_shape(terminal: Terminal, text: str) -> None:
             Schema.read(name).check(wrong)
         except (SchemaMismatchError, UsageError) as error:
             errors.error(terminal, error)
+
+
+# More than a terminal has room for: the rows are then shown field by field.
+WIDE = ["a" * 30] * 10
+_FIELDS = 16
 
 
 def bar(text: str) -> charts.Bar:
@@ -173,6 +184,8 @@ WAYS: dict[str, Callable[[Terminal, str], None]] = {
     "reasoning": reply(ReplyFormat.MARKDOWN, reasoning=ReasoningView.SHOW),
     "reasoning, folded": folded,
     "waiting": waiting,
+    "shown once": shown_once,
+    "one line": Terminal.write_line,
     "citations": lambda terminal, text: cite(terminal, done(text)),
     "warnings": lambda terminal, text: warn(terminal, done(text), asked=f"{text}b", options={"models": [text]}),
     "usage": lambda terminal, text: terminal.say(usage_line(done(text))),
@@ -184,7 +197,9 @@ WAYS: dict[str, Callable[[Terminal, str], None]] = {
     "jsonl": reply(ReplyFormat.JSONL),
     "json": reply(ReplyFormat.JSON),
     "table": lambda terminal, text: tables.table(terminal, [text, "b"], [[text, text]], empty=text),
-    "narrow table": lambda terminal, text: tables.table(terminal, [text] * 20, [[text] * 20], empty=text),
+    "narrow table": lambda terminal, text: tables.table(
+        terminal, [text, text, *WIDE], [[text, text, *WIDE]], empty=text
+    ),
     "empty table": lambda terminal, text: tables.table(terminal, [text], [], empty=text),
     "fields": lambda terminal, text: tables.fields(terminal, [(text, text), ("b", None)]),
     "document": lambda terminal, text: tables.document(terminal, {text: [text]}),
@@ -206,16 +221,19 @@ def output(way: str, text: str, *, is_tty: bool = True) -> str:
     WAYS[way](terminal, text)
     assert isinstance(terminal.out, io.StringIO)
     assert isinstance(terminal.err, io.StringIO)
+    written = terminal.out.getvalue() + terminal.err.getvalue()
     # The rows of CSV end in CR LF (RFC 4180).
-    return terminal.out.getvalue().replace("\r\n", "\n") + terminal.err.getvalue()
+    return written.replace("\r\n", "\n") if way == "csv" else written
 
 
-def hostile(count: int) -> Iterator[str]:
-    """Random texts: payloads, pieces of payloads, Markdown and letters."""
-    chance = random.Random(20261122)
-    alphabet = "".join(PAYLOADS) + "\x1b\x9b\x9d[];?0123ABCHJKmhl" * 20 + "ab *_`~#>|-[]()\n\n" * 20
-    for _ in range(count):
-        yield "".join(chance.choices(alphabet, k=chance.randrange(1, 24)))
+_ALPHABET = "".join(PAYLOADS) + "\x1b\x9b\x9d[];?0123ABCHJKmhl" * 20 + "ab *_`~#>|-[]()\n\n" * 20
+
+
+def hostile(count: int, first: int = 0) -> Iterator[str]:
+    """Random texts: payloads, pieces of payloads, Markdown and letters; each number has its own."""
+    for number in range(first, first + count):
+        chance = random.Random(number)
+        yield "".join(chance.choices(_ALPHABET, k=chance.randrange(1, 24)))
 
 
 class Recorder:
@@ -271,21 +289,43 @@ def test_no_payload_acts_on_a_terminal(way: str) -> None:
     assert reached("".join(outputs)) <= OURS
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_no_random_text_acts_on_a_terminal(way: str) -> None:
-    texts = list(hostile(5_000))
-    # A hundred at a time, each its own paragraph: rich and pyte are slow to start.
-    outputs = "".join(output(way, "\n\n".join(texts[at : at + 100])) for at in range(0, len(texts), 100))
+def what_acts(way: str, texts: Sequence[str]) -> list[str]:
+    """Those of *texts* that act on a terminal when *way* writes them, or some that do when they are together."""
+    written = output(way, "\n\n".join(texts))
+    if not acting(written) and reached(written) <= OURS:
+        return []
+    half = len(texts) // 2
+    return (half and [*what_acts(way, texts[:half]), *what_acts(way, texts[half:])]) or list(texts)
 
-    assert acting(outputs) == []
-    assert reached(outputs) <= OURS
+
+def test_of_many_texts_those_that_act_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(WAYS, "careless", lambda terminal, text: terminal.write(text))
+
+    assert what_acts("careless", [*"abcdef", "\x1b[2J", *"ghi", "\u202e"]) == ["\x1b[2J", "\u202e"]
+    assert what_acts("say", [*"abcdef", "\x1b[2J"]) == []
+
+
+# Rich and pyte are slow to start: so many texts at once, each a paragraph of its own.
+TOGETHER = (20, 100, 250)
+
+
+@tried("terminal", commit=5_000, deep=1_000_000)
+def test_no_random_text_acts_on_a_terminal_whichever_way_it_goes_there(trials: Trials) -> None:
+    for first, count in trials.batches(1000):
+        texts = list(hostile(count, first))
+        together = TOGETHER[first // 1000 % len(TOGETHER)]
+        for way in WAYS:
+            found = [what_acts(way, texts[at : at + together]) for at in range(0, count, together)]
+            assert [text for some in found for text in some] == [], (way, first)
+        would_act = sum(bool(acting(text)) for text in texts)
+        trials.count(strings=count, renderings=count * len(WAYS), would_act_raw=would_act, acted=0)
 
 
 @pytest.mark.parametrize(
     "way",
     [
         *("plain", "markdown", "table", "fields", "csv", "jsonl", "json", "document"),
-        *("session", "found", "reasoning", "bars"),
+        *("session", "found", "reasoning", "bars", "one line"),
     ],
 )
 def test_into_a_pipe_goes_no_control_character_but_newline_tab_and_return(way: str) -> None:
@@ -306,138 +346,3 @@ def test_raw_into_a_pipe_is_the_one_way_that_cleans_nothing() -> None:
 
     assert isinstance(terminal.out, io.StringIO)
     assert terminal.out.getvalue() == text
-
-
-HOSTILE = "\x1b]0;owned\x07\x9b2J\x1b[2J\x1b]52;c;eA==\x07\u202ex"
-# Wherever the store and the list of models have a text that somebody else may have chosen.
-EVERYWHERE = (
-    ("groups", ("name", "description", "model", "system_prompt")),
-    ("sessions", ("title", "model", "system_prompt")),
-    ("messages", ("content", "model", "reasoning", "created_at")),
-    ("message_attachments", ("name", "media_type")),
-    ("ai_credentials", ("label", "key_hint", "created_by", "created_at")),
-    ("ai_usage", ("model", "group_name", "os_user", "finish_reason")),
-)
-NAMED = ("sessions", "groups", "ai_credentials")
-LOOKS = (
-    "sessions",
-    "sessions show {0}",
-    "sessions search osmosis",
-    "sessions export {0}",
-    "sessions export {0} -f html",
-    "sessions export {0} -f json",
-    "sessions fork {0} --at 99",
-    "sessions remove {0}",
-    "events",
-    "usage --by group,model",
-    "usage --by session",
-    "group list",
-    "group show {1}",
-    "credentials list",
-    "credentials show {2}",
-    "whoami",
-    "models",
-    "models x",
-    "chat -m demo/rply hello",
-    "chat --dry-run hello",
-)
-
-# They show ids only, or what was checked when the list of models was read.
-CLEAN = {"sessions fork {0} --at 99", "sessions remove {0}", "usage --by session", "models", "models x"}
-
-
-@pytest.fixture
-def hostile_home(biology: Run, home: Path, tmp_path: Path) -> list[str]:
-    """Ids of a session, a group and a credential in a store that somebody else has filled."""
-    (tmp_path / "cell.png").write_bytes(PNG)
-    biology("chat -m demo/reasoning -a cell.png osmosis")
-    biology("models")
-    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
-        for table, columns in EVERYWHERE:
-            for column in columns:
-                changed = f"UPDATE {table} SET {column} = coalesce({column}, '') || ?"  # noqa: S608
-                db.execute(changed, (HOSTILE,))
-        # No event can be changed; one more can be slipped in.
-        db.execute(
-            "INSERT INTO events (created_at, action, command, os_user, host, group_name, credential_id)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
-            [HOSTILE] * 7,
-        )
-        db.execute("UPDATE groups SET name_key = ?", (name_key(f"biology{HOSTILE}"),))
-        ids = [db.execute(f"SELECT id FROM {table}").fetchone()[0] for table in NAMED]  # noqa: S608
-    [cache] = (home / "models").iterdir()
-    listed = json.loads(cache.read_text(encoding="utf-8"))
-    for model in listed["models"]:
-        model |= {"name": HOSTILE, "expiration_date": HOSTILE, "supported_parameters": [HOSTILE, "x"]}
-    listed["models"].append({"id": HOSTILE, "name": HOSTILE})
-    cache.write_text(json.dumps(listed), encoding="utf-8")
-    return ids
-
-
-def test_nothing_that_is_stored_acts_on_a_terminal_whichever_command_shows_it(
-    hostile_home: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("PAGER", "cat")
-    acted = {}
-    for look in LOOKS:
-        with AtTerminal(*look.format(*hostile_home).split()) as terminal:
-            if "remove" in look:
-                terminal.until("[y/N]")
-                terminal.keys("n\r")
-            terminal.ends(None)
-        said = terminal.said.replace("\r\n", "\n")
-        assert "a bug in raptchat" not in said
-        assert ("\u241b" in said or "\\u001b" in said) is (look not in CLEAN), said
-        acted[look] = acting(said)
-
-    assert {look: found for look, found in acted.items() if found} == {}
-
-
-# Where text may leave the process: through Terminal, drawn by drawing.py, and through the prompts of the command
-# line, which write their own words and wait for an answer.
-ALLOWED = {
-    "render/__init__.py": {"sys.stdout", "sys.stderr"},
-    "render/drawing.py": {"Console"},
-    # The line editor draws what is typed; what it shows beside that is made safe.
-    "cli/chat/conversation/prompt.py": {"Vt100_Output"},
-}
-PROMPTS = {"getpass", "getpass.getpass", "typer.prompt", "typer.confirm", "input"}
-_WRITERS = {"print", "Console", "typer.echo", "typer.secho", "click.echo", "click.secho", "rich.print", "os.write"}
-_LINE_EDITORS = {"create_output", "Vt100_Output", "Vt100_Output.from_pty", "print_formatted_text"}
-_STREAMS = {"sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"}
-
-
-def names_of_writers(source: str) -> set[str]:
-    """What in *source* writes to a terminal, or asks there."""
-    found = set()
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in _WRITERS | _LINE_EDITORS | PROMPTS:
-            found.add(ast.unparse(node.func))
-        elif isinstance(node, ast.Attribute) and ast.unparse(node) in _STREAMS:
-            found.add(ast.unparse(node))
-        elif isinstance(node, ast.ImportFrom) and node.module == "sys":
-            found.update(f"sys.{alias.name}" for alias in node.names if f"sys.{alias.name}" in _STREAMS)
-    return found
-
-
-def test_the_scan_finds_every_way_to_write() -> None:
-    source = "sys.stdout.write('')\nfrom sys import stderr\nprint(1), typer.echo(''), Console().print(''), input()"
-
-    assert names_of_writers(source) == {"print", "sys.stdout", "sys.stderr", "typer.echo", "Console", "input"}
-
-
-def test_nothing_writes_to_a_terminal_but_render_and_the_prompts() -> None:
-    package = Path(raptchat.__file__).parent
-    found = {
-        file.relative_to(package).as_posix(): names_of_writers(file.read_text(encoding="utf-8"))
-        for file in package.rglob("*.py")
-    }
-    wrong = {}
-    for file, names in found.items():
-        allowed = ALLOWED.get(file, set()) | (PROMPTS if file.startswith("cli/") else set())
-        if names - allowed:
-            wrong[file] = names - allowed
-
-    assert wrong == {}
-    assert found["render/__init__.py"] == ALLOWED["render/__init__.py"]
-    assert found["render/drawing.py"] == ALLOWED["render/drawing.py"]

@@ -1,17 +1,16 @@
 """The vault: what every kind of slot promises, and what none of them may do."""
 
 import base64
+import errno
 import json
 import multiprocessing
 import os
-import sqlite3
 import stat
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Callable
-from contextlib import closing
 from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import pytest
 from conftest import environment, rows
 from secret_service import SecretService
+from vaults import KEY, PASSPHRASE, add_key, change, key_of, open_factory, private, typed
 
 from raptchat import Factory, crypto, get_ai_client_for_group
 from raptchat.config import Settings
@@ -38,41 +38,6 @@ from raptchat.secret import Secret
 from raptchat.store import Store
 from raptchat.vault import SlotKind, keyring
 from raptchat.vault.sealing import slot_info, slots_mac
-
-KEY = "sk-or-v1-0123456789abcdef0123456789abcdef"
-PASSPHRASE = "correct horse battery staple"
-
-
-def private(path: Path, text: str) -> Path:
-    """A file of *text* that only its owner can read."""
-    path.touch(mode=0o600)
-    path.write_text(text)
-    return path
-
-
-def open_factory(**arguments: object) -> Factory:
-    return Factory(Settings.load(), **arguments)  # type: ignore[arg-type]
-
-
-def change(home: Path, sql: str, *parameters: object) -> None:
-    """Change the store as somebody does who has no key."""
-    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
-        db.execute(sql, parameters)
-
-
-def add_key(factory: Factory, name: str = "biology", key: str = KEY) -> str:
-    with factory.store.write():
-        group = factory.store.groups.add(name)
-    CredentialService(factory).create(group.id, key)
-    return group.id
-
-
-def key_of(group_id: str, **arguments: object) -> str:
-    """The group's key, as another process opens it."""
-    with open_factory(**arguments) as factory:
-        credentials = CredentialService(factory)
-        [credential] = credentials.list_for_group(group_id)
-        return credentials.open_key(credential).reveal()
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,7 +288,7 @@ def test_slots_that_change_while_a_passphrase_is_typed_are_not_signed(home: Path
     before = rows(home, "SELECT * FROM vault_keys")
     statement = {
         "slipped in": "INSERT INTO vault_slots SELECT 'slipped in', kind, state, key_id, public_key, wrapped_key,"
-        " proof, params, created_at FROM vault_slots LIMIT 1",
+        " proof, params, created_at, trail FROM vault_slots LIMIT 1",
         "taken away": "DELETE FROM vault_slots WHERE rowid = (SELECT min(rowid) FROM vault_slots)",
         "altered": "UPDATE vault_slots SET public_key = zeroblob(32)",
     }[changed]
@@ -463,8 +428,8 @@ def test_a_leftover_of_somebody_elses_making_does_not_take_the_master_key_away(
         group_id = add_key(factory)
     change(
         home,
-        "INSERT INTO vault_slots SELECT 'slipped in', kind, 'pending', NULL, NULL, NULL, NULL, params, created_at"
-        " FROM vault_slots",
+        "INSERT INTO vault_slots SELECT 'slipped in', kind, 'pending', NULL, NULL, NULL, NULL, params, created_at,"
+        " trail FROM vault_slots",
     )
 
     with open_factory() as factory:
@@ -500,14 +465,16 @@ def test_a_leftover_that_is_called_as_a_slot_in_use_does_not_take_its_master_key
     with open_factory() as factory:
         slot = factory.vault.init()
         group_id = add_key(factory)
-    # Without its primary key the table takes one id twice.
-    change(home, "CREATE TABLE rebuilt AS SELECT * FROM vault_slots")
+    # With another primary key the table takes one id twice.
+    columns = [name for (name,) in rows(home, "SELECT name FROM pragma_table_info('vault_slots')")]
+    change(home, f"CREATE TABLE rebuilt ({', '.join(columns)}, PRIMARY KEY (id, state))")
+    change(home, "INSERT INTO rebuilt SELECT * FROM vault_slots")
     change(home, "DROP TABLE vault_slots")
     change(home, "ALTER TABLE rebuilt RENAME TO vault_slots")
     change(
         home,
-        "INSERT INTO vault_slots SELECT ?, kind, ?, key_id, public_key, wrapped_key, proof, params, created_at"
-        " FROM vault_slots",
+        "INSERT INTO vault_slots SELECT ?, kind, ?, key_id, public_key, wrapped_key, proof, params, created_at,"
+        " trail FROM vault_slots",
         spelled(slot.id),
         state,
     )
@@ -710,11 +677,6 @@ def test_a_file_slot_without_a_path_says_so(home: Path) -> None:
         factory.vault.init("file")
 
 
-def typed(*lines: str) -> Callable[[str], str]:
-    left = iter(lines)
-    return lambda prompt: next(left)
-
-
 def test_a_passphrase_is_typed_twice(home: Path) -> None:
     with open_factory(ask=typed("one", "other")) as factory, pytest.raises(UsageError, match="differ"):
         factory.vault.init("passphrase")
@@ -832,6 +794,14 @@ def test_a_check_value_that_was_changed_is_refused(factory: Factory, home: Path)
         key_of(group_id)
 
 
+def test_a_data_key_under_another_id_is_refused(factory: Factory, home: Path) -> None:
+    group_id = add_key(factory)
+    change(home, "UPDATE vault_keys SET id = 'another'")
+
+    with pytest.raises(DecryptionFailedError, match="data key is another one"):
+        key_of(group_id)
+
+
 def test_a_word_that_means_no_slot_or_several_lists_them(factory: Factory, home: Path) -> None:
     factory.vault.add("file", path=home / "second.key")
 
@@ -873,10 +843,21 @@ def test_a_lock_file_that_cannot_be_made_is_an_error_of_the_store(home: Path) ->
             factory.vault.init("file", path=home / "master.key")
 
 
+def test_a_file_system_without_locks_is_an_error_of_the_store(
+    factory: Factory, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    with pytest.raises(StoreError, match="cannot be changed: No locks available"):
+        factory.vault.add("file", path=home / "second.key")
+
+
 def test_whoever_waits_too_long_for_the_other_process_is_told_to_try_again(
     factory: Factory, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raptchat.vault._LOCK_SECONDS", 0.1)
+    monkeypatch.setattr("raptchat.vault.lock.LOCK_SECONDS", 0.1)
     with factory.vault._lock(), open_factory() as other, pytest.raises(StoreBusyError, match="another process"):
         other.vault.add("file", path=home / "second.key")
 

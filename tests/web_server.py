@@ -10,7 +10,7 @@ Page = Callable[["WebServer", socket.socket], None]
 
 
 class WebServer(ThreadingHTTPServer):
-    """Answers a GET with what *pages* hold for its path; *requests* are the headers that came, by path."""
+    """Answers a GET or a POST with what *pages* hold for its path; *requests* are the paths and headers."""
 
     daemon_threads = False
     block_on_close = True
@@ -42,6 +42,10 @@ class _Handler(BaseHTTPRequestHandler):
             return  # whoever asked has seen enough
         finally:
             self.close_connection = True
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name that http.server has
         """Say nothing."""

@@ -19,7 +19,8 @@ class Factory:
     """What everything costly or outside the process is reached through; close it when done.
 
     *store* is the path that `--store` names. *ask* shows a prompt and returns the hidden text that was typed;
-    without it nobody is asked. *tell* shows a line to whoever waits.
+    without it nobody is asked. *tell* shows a line to whoever waits. *keep* hands a new recovery key over, and
+    raises when it was not written down; without it none is made.
     """
 
     def __init__(
@@ -30,12 +31,14 @@ class Factory:
         caller: Caller | None = None,
         ask: "Callable[[str], str] | None" = None,
         tell: "Callable[[str], None]" = lambda _: None,
+        keep: "Callable[[str], None] | None" = None,
     ) -> None:
         self._settings = settings
         self._store_path = store
         self.caller = caller or Caller()
         self._ask = ask
         self._tell = tell
+        self._keep = keep
 
     @cached_property
     def settings(self) -> Settings:
@@ -55,7 +58,7 @@ class Factory:
         from raptchat.vault import Vault
         from raptchat.vault.slots import Person
 
-        return Vault(self.store, self.settings, Person(self._tell, self._ask))
+        return Vault(self.store, self.settings, Person(self._tell, self._ask, self._keep), self.caller)
 
     def close(self) -> None:
         """Let go of the store, if it was opened."""

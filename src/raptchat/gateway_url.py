@@ -17,7 +17,7 @@ def check_gateway_url(url: str) -> str:
     two programs read it differently (user info, query, fragment, backslash, white space; WHATWG URL against
     RFC 3986).
     """
-    if any(character.isspace() or ord(character) < 0x21 or character == "\\" for character in url):
+    if any(character in " \\" or not character.isprintable() for character in url):
         raise ValueError("holds white space, a control character or a backslash")
     try:
         parts = urlsplit(url)

@@ -25,6 +25,14 @@ def read_line(path: Path, what: str, *, refusal: type[RaptchatError] = UsageErro
     Raises *refusal* when it cannot be read, or others could have read it, and `UsageError` when it does not hold
     exactly one line of UTF-8 text.
     """
+    lines = read_lines(path, what, refusal=refusal)
+    if len(lines) != 1:
+        raise UsageError(f"the {what} `{path}` must hold exactly one line of text", hint="is it the right file?")
+    return lines[0]
+
+
+def read_lines(path: Path, what: str, *, refusal: type[RaptchatError] = UsageError) -> list[str]:
+    """All lines of such a file; none for one that is too large, or not UTF-8. Raises *refusal* as `read_line`."""
     try:
         # Not O_NOFOLLOW: secrets are mounted as links in containers; what counts is the file behind it.
         # Not blocking either: a pipe into which nobody writes must not hang a script.
@@ -41,12 +49,9 @@ def read_line(path: Path, what: str, *, refusal: type[RaptchatError] = UsageErro
     except ValueError:  # the store can hold a path with a NUL, or one that no file system can write
         raise refusal(f"the {what} cannot be read: its path is none") from None
     try:
-        lines = data.decode().splitlines()
+        return data.decode().splitlines() if len(data) <= _MOST_BYTES else []
     except UnicodeDecodeError:
-        lines = []
-    if len(data) > _MOST_BYTES or len(lines) != 1:
-        raise UsageError(f"the {what} `{path}` must hold exactly one line of text", hint="is it the right file?")
-    return lines[0]
+        return []
 
 
 def make(path: Path, line: str, what: str) -> None:

@@ -207,11 +207,21 @@ class UsageRow:
 
 
 @dataclass(frozen=True, slots=True)
+class TrailStep:
+    """A data key of before, wrapped for its slot; *succession* is its word for the one that came after it."""
+
+    key_id: str
+    wrapped_key: bytes = field(repr=False)
+    succession: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Slot:
     """One way to open the vault: the data key, wrapped for *public_key*.
 
     *params* holds what finds or derives the slot's secret (the keyring's class, a path, a salt and its costs)
-    and never the secret.
+    and never the secret. *trail* leads from the data key that *proof* is of to the one in use; it is empty where
+    they are the same.
     """
 
     id: str
@@ -223,6 +233,7 @@ class Slot:
     proof: bytes | None = field(repr=False)
     params: Mapping[str, object]
     created_at: str
+    trail: tuple[TrailStep, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

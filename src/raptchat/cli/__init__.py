@@ -23,6 +23,7 @@ from raptchat.interruptions import TERMINATIONS
 from raptchat.outside import without_keys
 from raptchat.render import Terminal
 from raptchat.render.errors import error as show_error
+from raptchat.secret import without_secrets
 
 # Set by the completion scripts, to the name of the shell that asks.
 COMPLETE_VARIABLE = "_RAPTCHAT_COMPLETE"
@@ -118,7 +119,8 @@ def _border(run: Invocation) -> Iterator[None]:
         if os.environ.get("RAPTCHAT_DEBUG"):
             import traceback
 
-            run.terminal.say(*without_keys("".join(traceback.format_exception(error))).splitlines())
+            said = without_secrets(without_keys("".join(traceback.format_exception(error))))
+            run.terminal.say(*said.splitlines())
         raise RaptchatError(
             f"a bug in raptchat: {type(error).__name__}",
             hint="run it again with RAPTCHAT_DEBUG=1 and report what it says (README, Reporting a bug)",

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from raptchat import naming, private_file
 from raptchat.api_key import check_api_key
-from raptchat.cli import documents
+from raptchat.cli import documents, recovery
+from raptchat.cli.first_vault import ensure_vault
 from raptchat.cli.invocation import Invocation, ask_hidden
 from raptchat.cli.piped import read_bytes, say_if_silent
-from raptchat.errors import UsageError, VaultUnavailableError
+from raptchat.errors import UsageError
 from raptchat.providers import DEFAULT_PROVIDER, check_known
-from raptchat.records import Group
+from raptchat.records import Credential, Group
 from raptchat.render import tables
 from raptchat.secret import Secret
 
@@ -32,10 +33,14 @@ class AddKey:
     stdin: bool = False
     from_env: str | None = None
     key_file: Path | None = None
+    recovery: bool = True
 
 
 def run_add_key(wanted: AddKey, run: Invocation) -> None:
-    """Read the key, see to it that there is a vault, then make the group and the credential together."""
+    """Read the key, see to it that there is a vault, then make the group and the credential together.
+
+    Only then is a person asked about a recovery key: the API key, which is often shown once only, is safe by then.
+    """
     from raptchat.credentials import CredentialService
     from raptchat.vault.hardening import harden
 
@@ -48,10 +53,11 @@ def run_add_key(wanted: AddKey, run: Invocation) -> None:
         service.check_free(group, wanted.provider, replace=wanted.replace)
     harden()
     key = Secret(check_api_key(_read_key(wanted, name, run)))
-    _ensure_vault(run)
-    with store.write():
+    vault_made = ensure_vault(run)
+
+    def add() -> tuple[Group, Credential]:
         group = _existing(run, wanted.group) or store.groups.add(name)
-        credential = service.create(
+        return group, service.create(
             group.id,
             key,
             provider=wanted.provider,
@@ -60,9 +66,14 @@ def run_add_key(wanted: AddKey, run: Invocation) -> None:
             replace=wanted.replace,
             allow_shared=wanted.allow_shared,
         )
+
+    group, credential = service.atomically(add)
     if run.json:
         return tables.document(run.terminal, documents.credential(credential, group.name))
-    return run.terminal.say(f"group `{group.name}` now pays with the key {credential.key_hint}")
+    run.terminal.say(f"group `{group.name}` now pays with the key {credential.key_hint}")
+    if vault_made and wanted.recovery:
+        recovery.offer(run)
+    return None
 
 
 def _read_key(wanted: AddKey, name: str, run: Invocation) -> str:
@@ -83,26 +94,6 @@ def _read_key(wanted: AddKey, name: str, run: Invocation) -> str:
     if wanted.key_file is not None:
         return private_file.read_line(wanted.key_file, "file with the key")
     return ask_hidden(f"API key for group {name} (not shown): ")
-
-
-def _ensure_vault(run: Invocation) -> None:
-    vault = run.factory.vault
-    try:
-        vault.ensure()
-    except VaultUnavailableError as error:
-        if vault.exists() or not (run.person_present and run.terminal.in_is_tty):
-            raise
-        run.terminal.say(str(error), "The master key can be kept elsewhere: [f] a key file, [p] a passphrase.")
-        match run.answer("Which? [f/p/N] "):
-            case "f":
-                path = run.factory.settings.paths.config_file.with_name("master.key")
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-                vault.init("file", path=path)
-                run.terminal.say(f"the master key is in {path}: whoever has it and the store has the keys")
-            case "p":
-                vault.init("passphrase")
-            case _:
-                raise
 
 
 def _new_name(run: Invocation, word: str) -> str:

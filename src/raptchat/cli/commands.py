@@ -51,6 +51,9 @@ COMMANDS = {
     ),
     "usage": Entry("Costs", "Sum up tokens and cost; what the gateway did not name is unknown, never zero."),
     "config": Entry("Setup", "Settings: in config.toml, or in the environment, which wins."),
+    "doctor": Entry("Setup", "Check store, vault, gateway and environment, and say how to mend what is wrong."),
+    "backup": Entry("Setup", "Copy the whole store to a file, while other commands go on using it."),
+    "restore": Entry("Setup", "Put the whole store back from a copy; the store of before is kept beside it."),
     "completion": Entry("Setup", "Print the script that lets a shell complete raptchat's words."),
     "demo": Entry(
         "Setup", "Run the main job on a small gateway of its own: no key, no network, nothing left behind."

@@ -56,7 +56,7 @@ def get(ctx: typer.Context, name: NameArgument) -> None:
     value = _value(run, setting)
     if run.json:
         return tables.document(run.terminal, {"name": setting.name, "value": value.parsed, "source": value.source})
-    return run.terminal.write(f"{value.text}\n")
+    return run.terminal.write_line(value.text)
 
 
 @app.command("set", cls=Command)
@@ -96,7 +96,7 @@ def path(ctx: typer.Context) -> None:
     file = Paths.find(store=run.store).config_file
     if run.json:
         return tables.document(run.terminal, {"path": str(file)})
-    return run.terminal.write(f"{file}\n")
+    return run.terminal.write_line(str(file))
 
 
 def _value(run: Invocation, setting: Setting) -> Value:

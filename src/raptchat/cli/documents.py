@@ -12,6 +12,7 @@ from raptchat.records import (
     Group,
     Message,
     SessionSummary,
+    Slot,
     Usage,
     UsageRow,
 )
@@ -38,6 +39,24 @@ def group(found: Group, key: Credential | None) -> Document:
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
     }
+
+
+def slot(found: Slot) -> Document:
+    """A slot of the vault: what it is, and where its secret is kept."""
+    return {"id": found.id, "kind": found.kind, "place": place(found), "createdAt": found.created_at}
+
+
+def place(found: Slot) -> str:
+    """What opens this slot, in words."""
+    match found.kind:
+        case "keyring":
+            return f"the keyring ({found.params.get('backend')})"
+        case "file":
+            return f"the key file {found.params.get('path')}"
+        case "recovery":
+            return "a recovery key"
+        case _:
+            return "a passphrase"
 
 
 def credential(found: Credential, group_name: str) -> Document:

@@ -120,8 +120,32 @@ EXAMPLES: dict[tuple[str, ...], tuple[Example, ...]] = {
     ("vault", "init"): (
         Example("Without a keyring: keep the master key in a file", "raptchat vault init --file ~/master.key"),
     ),
-    ("vault", "add"): (Example("Open it with a passphrase too", "raptchat vault add passphrase"),),
+    ("vault", "add"): (
+        Example("Open it with a passphrase too", "raptchat vault add passphrase"),
+        Example("Make a recovery key, to keep on paper", "raptchat vault add recovery"),
+        Example("Or keep it in a password manager", "raptchat vault add recovery | pass insert -m raptchat"),
+    ),
     ("vault", "remove"): (Example("Close the keyring's way in", "raptchat vault remove keyring"),),
+    ("vault", "rotate"): (
+        Example("Seal every key anew, after a slot was removed", "raptchat vault rotate"),
+        Example("Choose another passphrase", "raptchat vault rotate --slot passphrase"),
+    ),
+    ("vault", "check"): (
+        Example("Does every key open? Is what is on paper right?", "raptchat vault check"),
+        Example("Which slots were not tried, for a script", "raptchat vault check --json"),
+    ),
+    ("vault", "export"): (
+        Example("Everything, for another machine", "raptchat vault export ~/raptchat.age --with-sessions"),
+        Example(
+            "One group, for a colleague who has an age key",
+            'raptchat vault export -g biology --recipient "$(cat colleague.pub)" biology.age',
+        ),
+    ),
+    ("vault", "import"): (
+        Example("See what is in it, and what would be done", "raptchat vault import ~/raptchat.age --dry-run"),
+        Example("Take it in; about groups that are here it asks", "raptchat vault import ~/raptchat.age"),
+        Example("In a script", "raptchat vault import biology.age --identity key.txt --on-conflict skip"),
+    ),
     ("config",): (Example("What is set, and where?", "raptchat config"),),
     ("config", "list"): (Example("What is set, and where?", "raptchat config list"),),
     ("config", "get"): (Example("Which model is asked by default?", "raptchat config get AI_DEFAULT_MODEL"),),
@@ -131,6 +155,15 @@ EXAMPLES: dict[tuple[str, ...], tuple[Example, ...]] = {
     ),
     ("config", "unset"): (Example("Go back to the default", "raptchat config unset AI_DEFAULT_MODEL"),),
     ("config", "path"): (Example("Where are they kept?", "raptchat config path"),),
+    ("doctor",): (
+        Example("What is wrong here?", "raptchat doctor"),
+        Example("In a script, without the network", "raptchat doctor --offline --json"),
+    ),
+    ("backup",): (
+        Example("Keep a copy", "raptchat backup ~/raptchat.bak"),
+        Example("Every night, over the one of the day before", "raptchat backup ~/raptchat.bak --yes"),
+    ),
+    ("restore",): (Example("Put the store back as it was then", "raptchat restore ~/raptchat.bak"),),
     ("completion",): (
         Example("In ~/.bashrc", "source <(raptchat completion bash)"),
         Example("In ~/.zshrc, behind compinit", "source <(raptchat completion zsh)"),

@@ -10,7 +10,7 @@ from raptchat.cli import documents
 from raptchat.cli.add_key import AddKey, run_add_key
 from raptchat.cli.command import Command, noun
 from raptchat.cli.invocation import Invocation, invocation
-from raptchat.cli.options import GroupArgument, ProviderOption, YesOption, working_folder
+from raptchat.cli.options import GroupArgument, NoRecoveryOption, ProviderOption, YesOption, working_folder
 from raptchat.cli.scrub import scrub
 from raptchat.config import check_model
 from raptchat.errors import DuplicateGroupError, UsageError
@@ -194,6 +194,7 @@ def add_key(
     key_file: Annotated[
         Path | None, typer.Option(metavar="PATH", help="Read the key from this file, which only you can read.")
     ] = None,
+    no_recovery: NoRecoveryOption = False,
     key: Annotated[str | None, typer.Option("--key", "--api-key", hidden=True)] = None,
 ) -> None:
     """Give a group its API key, typed at a hidden prompt; the group is made when it is not there."""
@@ -202,7 +203,9 @@ def add_key(
             "an API key is never an argument: it would stay in the shell's history and in process lists",
             hint="leave it out and type it when asked, or use --stdin, --from-env VAR or --key-file PATH",
         )
-    wanted = AddKey(group, provider, label, base_url, replace, allow_shared, stdin, from_env, key_file)
+    wanted = AddKey(
+        group, provider, label, base_url, replace, allow_shared, stdin, from_env, key_file, not no_recovery
+    )
     run_add_key(wanted, invocation(ctx))
 
 

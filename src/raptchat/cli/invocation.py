@@ -15,6 +15,7 @@ import typer
 from raptchat.errors import UsageError
 from raptchat.outside import safe_line
 from raptchat.render import Terminal
+from raptchat.secret import Secret
 
 if TYPE_CHECKING:
     from raptchat.factory import Factory
@@ -44,6 +45,8 @@ class Invocation:
     store: Path | None = None
     json: bool = False
     command: str = "raptchat"
+    # A new recovery key, on its way into the document that `--json` writes.
+    recovery_key: Secret | None = None
 
     @cached_property
     def factory(self) -> "Factory":
@@ -56,6 +59,7 @@ class Invocation:
             caller=Caller(command=self.command),
             ask=ask_hidden if self.person_present else None,
             tell=self.terminal.say,
+            keep=self._keep_recovery_key,
         )
 
     @cached_property
@@ -77,17 +81,27 @@ class Invocation:
         """Whether the person answers *question* with yes; anything else, Ctrl-D too, is a no."""
         try:
             return self.answer(f"{question}? [y/N] ") in {"y", "yes"}
-        except EOFError:  # it leaves the cursor behind the question
-            self.terminal.say("")
+        except EOFError:
             return False
 
     def answer(self, question: str) -> str:
-        """What is typed after *question*, in small letters; nothing for what is no text."""
+        """What is typed after *question*, in small letters; nothing for what is no text.
+
+        Ctrl-D is an `EOFError`, and what comes after it or after Ctrl-C begins a line.
+        """
         self.terminal.write_error(safe_line(question))
         try:
             return input().strip().lower()
         except UnicodeDecodeError:
             return ""
+        except (EOFError, KeyboardInterrupt):
+            self.terminal.say("")
+            raise
+
+    def _keep_recovery_key(self, text: str) -> None:
+        from raptchat.cli import recovery
+
+        recovery.keep(self, text)
 
     def close(self) -> None:
         """Let go of the store, if it was opened."""
@@ -111,7 +125,11 @@ def ask_hidden(prompt: str) -> str:
             return getpass(safe_line(prompt))
         except GetPassWarning:
             raise UsageError("the terminal cannot hide what is typed", hint="give it with --stdin") from None
+        except KeyboardInterrupt:
+            Terminal.of_process().say("")
+            raise
         except (EOFError, UnicodeDecodeError):
+            Terminal.of_process().say("")
             raise UsageError("nothing was typed", hint="type or paste it, then Enter") from None
 
 

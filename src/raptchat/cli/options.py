@@ -34,6 +34,9 @@ CredentialArgument = Annotated[
     str, typer.Argument(metavar="ID", help="A credential: its id, or a beginning of it.")
 ]
 LastOption = Annotated[int | None, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the last N.")]
+NoRecoveryOption = Annotated[
+    bool, typer.Option("--no-recovery", help="Do not offer a recovery key for a new vault.")
+]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 ProviderOption = Annotated[str, typer.Option(metavar="P", help="Where requests go.")]
 

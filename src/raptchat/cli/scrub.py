@@ -1,6 +1,5 @@
 """What may be left of the text that was removed, once it is listed no more."""
 
-import glob
 import shlex
 
 from raptchat.cli.invocation import Invocation
@@ -12,6 +11,8 @@ def scrub(run: Invocation) -> None:
 
     Raises `StoreError` when the disk does not let it.
     """
+    from raptchat.store.checks import copies
+
     store = run.factory.settings.paths.store
     try:
         run.factory.store.sessions.scrub()
@@ -20,6 +21,5 @@ def scrub(run: Invocation) -> None:
             f"what was removed is not listed any more, but scraps of its text may be left in the file: {error}",
             hint="to try again: raptchat sessions remove --before 1970-01-01",
         ) from None
-    # Made before an upgrade; one with more behind its `.bak` is of an upgrade that was killed.
-    for backup in sorted(store.parent.glob(f"{glob.escape(store.name)}.v*.bak*")):
+    for backup in copies(store):
         run.terminal.say(f"an older copy of the store may still hold it: rm {shlex.quote(str(backup))}")

@@ -151,7 +151,7 @@ def fork(
     if run.json:
         return tables.document(run.terminal, document)
     # The id is the result: `raptchat chat --session "$(raptchat sessions fork ID)"`.
-    run.terminal.write(f"{copied.id}\n")
+    run.terminal.write_line(copied.id)
     return None
 
 

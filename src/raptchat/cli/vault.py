@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from raptchat.cli import documents, recovery, vault_check, vault_export, vault_import
 from raptchat.cli.command import Command, noun
-from raptchat.cli.documents import Document
 from raptchat.cli.invocation import Invocation, invocation
-from raptchat.cli.options import YesOption
-from raptchat.errors import UsageError
+from raptchat.cli.options import NoRecoveryOption, YesOption
+from raptchat.errors import OutputError, UsageError
 from raptchat.outside import safe_line
 from raptchat.records import Slot
 from raptchat.render import tables
@@ -29,27 +29,24 @@ FileOption = Annotated[
 def status(ctx: typer.Context) -> None:
     """List the slots, and say which open."""
     run = invocation(ctx)
-    found = run.factory.vault.status()
+    vault = run.factory.vault
+    found, leftovers = vault.status(), vault.leftovers()
     if run.json:
-        slots = [{**_document(one.slot), "opens": one.opens, "problem": one.problem} for one in found]
-        return tables.document(run.terminal, {"exists": run.factory.vault.exists(), "slots": slots})
+        slots = [{**documents.slot(one.slot), "opens": one.opens, "problem": one.problem} for one in found]
+        left = [documents.slot(one) for one in leftovers]
+        return tables.document(run.terminal, {"exists": vault.exists(), "slots": slots, "leftovers": left})
     opens = {True: "opens", False: "does not open", None: "not tried"}
-    rows = [
-        [
-            one.slot.id[:8],
-            one.slot.kind,
-            opens[one.opens],
-            one.problem or _place(one.slot),
-            when(one.slot.created_at),
-        ]
-        for one in found
-    ]
-    return tables.table(
+    rows = [_row(run, one.slot, opens[one.opens], one.problem or documents.place(one.slot)) for one in found]
+    rows += [_row(run, one, "left over", "the next change of the vault removes it") for one in leftovers]
+    tables.table(
         run.terminal,
         ["id", "slot", "state", "", "made"],
         rows,
         empty="there is no vault yet: raptchat vault init, or the first raptchat group add-key, makes it",
     )
+    if found and run.terminal.out_is_tty and not any(one.slot.kind == "recovery" for one in found):
+        run.terminal.say("there is no recovery key: raptchat vault add recovery")
+    return None
 
 
 @app.command(cls=Command)
@@ -58,6 +55,7 @@ def init(
     keyring: Annotated[bool, typer.Option("--keyring", help="Keep the master key in the keyring.")] = False,
     file: FileOption = None,
     passphrase: Annotated[bool, typer.Option("--passphrase", help="Open with a passphrase.")] = False,
+    no_recovery: NoRecoveryOption = False,
 ) -> None:
     """Make the vault: its master key goes into the keyring, unless a flag or variable names another way."""
     run = invocation(ctx)
@@ -65,17 +63,21 @@ def init(
     wanted = [kind for kind, given in flags.items() if given]
     if len(wanted) > 1:
         raise UsageError("a vault begins with one slot", hint="raptchat vault add adds others")
-    _made(run, run.factory.vault.init(wanted[0] if wanted else None, path=file))
+    made = run.factory.vault.init(wanted[0] if wanted else None, path=file)
+    _show(run, made, f"the vault now opens with {documents.place(made)}")
+    if not no_recovery:
+        recovery.offer(run)
 
 
 @app.command(cls=Command)
 def add(
     ctx: typer.Context,
-    slot: Annotated[str, typer.Argument(metavar="SLOT", help="keyring, file or passphrase.")],
+    slot: Annotated[str, typer.Argument(metavar="SLOT", help="keyring, file, passphrase or recovery.")],
     file: FileOption = None,
 ) -> None:
-    """Add one more way to open the vault."""
+    """Add one more way to open the vault; a recovery key is shown once, and into a pipe written as one line."""
     from raptchat.vault import KINDS
+    from raptchat.vault.opening import in_use
 
     run = invocation(ctx)
     kind = next((known for known in KINDS if known == slot), None)
@@ -83,7 +85,13 @@ def add(
         raise UsageError(f"there is no slot `{safe_line(slot)}`", hint=f"slots: {', '.join(KINDS)}")
     if file is not None and kind != "file":
         raise UsageError(f"--file goes with a file slot, not with `{kind}`")
-    _made(run, run.factory.vault.add(kind, path=file))
+    if kind == "recovery" and any(one.kind == kind for one in in_use(run.factory.store.vault.slots())):
+        # Whoever is asked for it types what is on the one paper.
+        raise UsageError(
+            "there is a recovery key already", hint="for another one: raptchat vault rotate --slot recovery"
+        )
+    added = run.factory.vault.add(kind, path=file)
+    _show(run, added, f"the vault now opens with {documents.place(added)}, too")
 
 
 @app.command(cls=Command)
@@ -97,25 +105,75 @@ def remove(
     run.confirm(f"removing the slot `{safe_line(slot)}`", yes=yes)
     removed = run.factory.vault.remove(slot)
     if run.json:
-        return tables.document(run.terminal, _document(removed))
-    return run.terminal.say(f"removed the {removed.kind} slot {removed.id[:8]}")
+        return tables.document(run.terminal, documents.slot(removed))
+    return run.terminal.say(
+        f"removed the {removed.kind} slot {removed.id[:8]}",
+        "its secret still opens older copies of the store, and with them this vault's data key;",
+        "where somebody may have both: raptchat vault rotate",
+    )
 
 
-def _made(run: Invocation, slot: Slot) -> None:
+@app.command(cls=Command)
+def rotate(
+    ctx: typer.Context,
+    slot: Annotated[
+        str | None,
+        typer.Option(
+            "--slot", metavar="SLOT", help="Only give this one a new secret: its kind, or id's beginning."
+        ),
+    ] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", metavar="PATH", help="With --slot file: the new key file.")
+    ] = None,
+) -> None:
+    """Seal every key anew under a new data key; with --slot, only exchange what opens one slot.
+
+    Every slot goes on opening the vault. Killed half-way it is as before, or done.
+    """
+    run = invocation(ctx)
+    if file is not None and not _is_file_slot(run, slot):
+        raise UsageError("--file goes with --slot file", hint="raptchat vault status")
+    if slot is not None:
+        renewed = run.factory.vault.rotate_slot(slot, path=file)
+        _show(run, renewed, f"the {renewed.kind} slot has a new secret: {documents.place(renewed)}")
+        named = run.factory.settings.master_key_file
+        if renewed.kind == "file" and named is not None and str(named.absolute()) != renewed.params.get("path"):
+            run.terminal.say(f"RAPTCHAT_MASTER_KEY_FILE still names {named}")
+        return None
+    from raptchat.credentials import CredentialService
+
+    done = CredentialService(run.factory).rotate_vault()
     if run.json:
-        return tables.document(run.terminal, _document(slot))
-    return run.terminal.say(f"the vault now opens with {_place(slot)}")
+        slots = [documents.slot(one) for one in done.slots]
+        return tables.document(run.terminal, {"keyId": done.key_id, "slots": slots, "rows": done.rows})
+    return run.terminal.say(
+        f"the vault has a new data key; sealed anew: {done.rows} {'key' if done.rows == 1 else 'keys'}",
+        "older copies of the store still open with the old one: delete those that you do not need",
+    )
 
 
-def _document(slot: Slot) -> Document:
-    return {"id": slot.id, "kind": slot.kind, "place": _place(slot), "createdAt": slot.created_at}
+app.command(cls=Command)(vault_check.check)
+app.command("export", cls=Command)(vault_export.export)
+app.command("import", cls=Command)(vault_import.import_)
 
 
-def _place(slot: Slot) -> str:
-    match slot.kind:
-        case "keyring":
-            return f"the keyring ({slot.params.get('backend')})"
-        case "file":
-            return f"the key file {slot.params.get('path')}"
-        case _:
-            return "a passphrase"
+def _is_file_slot(run: Invocation, word: str | None) -> bool:
+    slots = run.factory.store.vault.slots() if word else []
+    return word == "file" or any(one.kind == "file" and one.id.startswith(word or "") for one in slots)
+
+
+def _row(run: Invocation, slot: Slot, state: str, about: str) -> list[str | None]:
+    return [tables.id_cell(run.terminal, slot.id), slot.kind, state, about, when(slot.created_at)]
+
+
+def _show(run: Invocation, slot: Slot, said: str) -> None:
+    if not run.json:
+        return run.terminal.say(said)
+    if run.recovery_key is None:
+        return tables.document(run.terminal, documents.slot(slot))
+    try:
+        return tables.document(run.terminal, {**documents.slot(slot), "recoveryKey": run.recovery_key.reveal()})
+    except (OutputError, BrokenPipeError):
+        raise OutputError(
+            "the recovery key could not be written", hint="for another one: raptchat vault rotate --slot recovery"
+        ) from None

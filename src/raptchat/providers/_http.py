@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, NoReturn, cast
 
 from raptchat.errors import GatewayError, GatewayTimeoutError, InvalidResponseError, RaptchatError, UsageError
 from raptchat.gateway_url import is_loopback, origin
@@ -123,7 +123,7 @@ class Connection:
             with closing(self._send(path, headers, body, seconds, sent)) as response:
                 yield response
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
-            raise self._failure(error) from None
+            _raise_alone(self._failure(error))
 
     def close(self) -> None:
         """Let the connections go."""
@@ -157,27 +157,36 @@ class Connection:
                 overdue.cancel()  # a proxy answers first, and the gateway has its own time
                 overdue.join()
 
-        method, url = "GET" if body is None else "POST", self._base_url + path
-        request = self._client.build_request(
-            method, url, headers=headers, content=body, extensions={"trace": trace}
-        )
+        request = self._request(path, headers, body, trace)
         try:
             return self._client.send(request, stream=True)
         except httpx.TransportError:
             if not late.is_set():
                 raise
             silence = GatewayTimeoutError(f"{self._place} did not begin to answer for {seconds:g} s", hint=_SLOW)
-            raise AttemptFailed(silence, Repeat.ONCE) from None
+            _raise_alone(AttemptFailed(silence, Repeat.ONCE))
         except RuntimeError:
             if not self._client.is_closed:
                 raise
             # By another thread, since it was handed out.
             closed = GatewayError(f"the connection to {self._place} was closed")
-            raise AttemptFailed(closed, Repeat.NEVER) from None
+            _raise_alone(AttemptFailed(closed, Repeat.NEVER))
         except (ValueError, OverflowError):
             # Not from httpx but from the socket, for a host or port, also of a proxy, that cannot be one.
             error = UsageError(f"no connection to {self._place}: it is not an address", hint=_NETWORK)
-            raise AttemptFailed(error, Repeat.NEVER) from None
+            _raise_alone(AttemptFailed(error, Repeat.NEVER))
+
+    def _request(
+        self, path: str, headers: Mapping[str, str], body: bytes | None, trace: Callable[..., None]
+    ) -> httpx.Request:
+        method, url = "GET" if body is None else "POST", self._base_url + path
+        try:
+            return self._client.build_request(
+                method, url, headers=headers, content=body, extensions={"trace": trace}
+            )
+        except ValueError:  # a header that is not ASCII, whose text is in the error
+            error = UsageError(f"the request to {self._place} holds what no header can")
+            _raise_alone(AttemptFailed(error, Repeat.NEVER))
 
     def _failure(self, error: Exception) -> AttemptFailed:
         kind, message, repeat = next(FAILURES[cls] for cls in type(error).__mro__ if cls in FAILURES)
@@ -196,6 +205,14 @@ class Connection:
             elif isinstance(cause, ConnectionRefusedError):
                 message = "no connection to {place}: it was refused"
         return AttemptFailed(kind(message.format(place=self._place), hint=hint), repeat)
+
+
+def _raise_alone(failure: AttemptFailed) -> NoReturn:
+    """Raise *failure* without what it comes of: that can hold a header, which `from None` would only hide."""
+    try:
+        raise failure from None
+    finally:
+        failure.__context__ = None
 
 
 def _hang_up(stream: "httpcore.NetworkStream | None", late: threading.Event) -> None:
@@ -236,24 +253,31 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 def _tls_context() -> ssl.SSLContext:
     """TLS 1.2 or newer, always verified, by the system's certificates or those `SSL_CERT_FILE` names."""
     named = os.environ.get("SSL_CERT_FILE")
+    # As it is made it checks certificates and names. `create_default_context` would write the secrets of each
+    # connection into the file that `SSLKEYLOGFILE` names.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         if named and not Path(named).is_file():
             raise FileNotFoundError
-        context = ssl.create_default_context(cafile=named or None)
+        if named:
+            context.load_verify_locations(cafile=named)
+        else:
+            context.load_default_certs()
     except OSError:
         raise UsageError(
             "the certificates in `SSL_CERT_FILE` cannot be read",
             hint="name a file of PEM certificates, or unset `SSL_CERT_FILE`",
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not named and not _system_has_certificates(context):
+    if not named and not system_has_certificates(context):
         import certifi
 
         context.load_verify_locations(certifi.where())
     return context
 
 
-def _system_has_certificates(context: ssl.SSLContext) -> bool:
+def system_has_certificates(context: ssl.SSLContext) -> bool:
+    """Whether *context*, which loaded the default certificates, can check any with them."""
     if context.cert_store_stats()["x509_ca"]:
         return True
     # A folder of certificates is read when it is needed, so the store does not count them.

@@ -5,7 +5,9 @@ the next request fails, since the signature of a block stands in a fragment of i
 """
 
 import json
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 _JOINED = ("text", "summary", "data")
@@ -42,7 +44,13 @@ class ReasoningDetails:
         if not self._blocks:
             return None
         # Fractions were read as decimals, for the sake of money; here JSON's own numbers do.
-        return json.dumps([block.whole() for block in self._blocks], default=float, separators=(",", ":"))
+        return json.dumps([block.whole() for block in self._blocks], default=_number, separators=(",", ":"))
+
+
+def _number(value: Decimal) -> float | None:
+    number = float(value)
+    # JSON has no infinity: a request that holds one cannot be made.
+    return number if math.isfinite(number) else None
 
 
 class _Block:

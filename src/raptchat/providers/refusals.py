@@ -27,10 +27,11 @@ from raptchat.errors import (
 from raptchat.outside import safe_line, shortened, without_keys
 from raptchat.providers.retries import MAX_WAIT_SECONDS, AttemptFailed, Repeat
 from raptchat.providers.waits import seconds_to_wait
-from raptchat.secret import Secret
+from raptchat.secret import Secret, without_secrets
 
 MAX_BODY_BYTES = 64 * 1024
 _MAX_TEXT = 300
+_MARGIN = 4096
 
 _REPEATED = {408, 429, 502, 503, 504, 520, 521, 522, 523, 524, 529}
 # An HTTP 400 with one of these in its body is another host's failure, passed on.
@@ -72,14 +73,16 @@ class Cleaner:
     """Makes a text from the gateway fit to be shown: one safe line, short, without the key."""
 
     def __init__(self, key: Secret) -> None:
-        self._key = key
+        self.key = key
 
     def __call__(self, text: object, limit: int = _MAX_TEXT) -> str:
         """*text*, cut to *limit* characters; nothing when it is no text."""
         if not isinstance(text, str):
             return ""
-        # The key first: it can be of any form, and a cut must not leave half of it.
-        return shortened(safe_line(without_keys(text.replace(self._key.reveal(), "***")).strip()), limit)
+        # The key first: it can be of any form, and a cut must not leave half of it. What is cut before it is more
+        # than will be shown: a text can be as large as an event.
+        text = self.key.cut_out(text[: limit + _MARGIN])
+        return shortened(safe_line(without_keys(without_secrets(text)).strip()), limit)
 
     def names(self, values: object) -> str:
         """A list of texts as `a, b, c`, ten at most."""

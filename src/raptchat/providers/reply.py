@@ -9,9 +9,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+from raptchat.outside import is_utf8
+from raptchat.providers.hiding import Hiding
 from raptchat.providers.reasoning import ReasoningDetails
 from raptchat.providers.refusals import Cleaner
 from raptchat.records import Chunk, Citation, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
+from raptchat.secret import Secret
 
 # More than any model can count, and well within 64 bits.
 _MOST_TOKENS = 10**12
@@ -26,33 +29,34 @@ class Text:
     """The pieces of one text, each of them encodable as UTF-8.
 
     JSON can hold half of a surrogate pair: the halves are joined, also from two pieces, and a lone one becomes
-    U+FFFD.
+    U+FFFD. The *key* is taken out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, key: Secret | None = None) -> None:
+        self._hiding = Hiding(key or Secret(""))
         # A list of the pieces would take ten times the memory.
         self._utf8 = bytearray()
         self._half = ""
 
     def add(self, piece: str) -> str:
-        """What *piece* adds to the text; nothing yet when it is half of a character."""
+        """What *piece* adds to the text; nothing yet of half a character, or of what may become the key."""
         if self._half:
             piece, self._half = self._half + piece, ""
-        try:
-            self._utf8 += piece.encode()
-        except UnicodeEncodeError:
+        if not is_utf8(piece):
             if "\ud800" <= piece[-1] < "\udc00":
                 piece, self._half = piece[:-1], piece[-1]
             piece = well_formed(piece)
-            self._utf8 += piece.encode()
-        return piece
+        return self._take(self._hiding.add(piece))
 
     def close(self) -> str:
-        """What is left to add at the end: the sign for half a character without its other half."""
-        if not self._half:
-            return ""
-        self._half = ""
-        return self.add("\ufffd")
+        """What is left to add at the end, with the sign for half a character without its other half."""
+        half, self._half = self._half, ""
+        rest = self._hiding.add("\ufffd") if half else ""
+        return self._take(rest + self._hiding.close())
+
+    def _take(self, text: str) -> str:
+        self._utf8 += text.encode()
+        return text
 
     def whole(self) -> str:
         """All of it."""
@@ -77,8 +81,8 @@ class Reply:
         self._served_raw = ""
         self._generation_id: str | None = None
         self._clean = clean
-        self._content = Text()
-        self._reasoning = Text()
+        self._content = Text(clean.key)
+        self._reasoning = Text(clean.key)
         self._details = ReasoningDetails()
         self._citations: dict[str, Citation] = {}
         self._refused = False
@@ -137,7 +141,7 @@ class Reply:
             self._generation_id,
             self._credential_id,
             self._reasoning.whole(),
-            self._details.as_json(),
+            self._without_key(self._details.as_json()),
             tuple(self._citations.values()),
         )
 
@@ -180,6 +184,10 @@ class Reply:
             url = self._clean(cited.get("url"), _MAX_URL)
             if url.startswith(("https://", "http://")) and len(self._citations) < _MOST_CITATIONS:
                 self._citations.setdefault(url, Citation(url, self._name(cited.get("title"))))
+
+    def _without_key(self, text: str | None) -> str | None:
+        whole = Text(self._clean.key)
+        return None if text is None else whole.add(text) + whole.close()
 
     def _name(self, value: object) -> str | None:
         return self._clean(value, _MAX_NAME) or None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, Self, TextIO
 
 from raptchat.errors import OutputError
-from raptchat.outside import safe_line
+from raptchat.outside import for_pipe, safe_line
 
 Colors = Literal["standard", "256", "truecolor"]
 
@@ -112,6 +112,10 @@ class Terminal:
             if not self.out.closed:
                 raise
             raise OutputError("standard output cannot be written: it is closed") from None
+
+    def write_line(self, text: str) -> None:
+        """Write a result of one line, *text* made safe for a terminal or a pipe, whichever it is."""
+        self.write(f"{safe_line(text) if self.out_is_tty else for_pipe(text)}\n")
 
     def abandon(self) -> None:
         """Let go of standard output: what is still buffered must not fail once more at exit."""

@@ -5,6 +5,7 @@ import json
 from raptchat.errors import AiNotConfiguredError, RaptchatError
 from raptchat.outside import safe_line, without_keys
 from raptchat.render import Terminal
+from raptchat.secret import without_secrets
 
 OPENROUTER_KEYS_PAGE = "https://openrouter.ai/keys"
 
@@ -15,7 +16,7 @@ _FRAME = 6
 def error(terminal: Terminal, raised: RaptchatError, *, as_json: bool = False) -> None:
     """Say what happened and what to do next, or both as one line of JSON; what looks like a key is `***`."""
     if as_json:
-        terminal.write_error(without_keys(json.dumps(as_fields(raised), default=str)) + "\n")
+        terminal.write_error(_without_keys(json.dumps(as_fields(raised), default=str)) + "\n")
     elif isinstance(raised, AiNotConfiguredError) and terminal.err_is_tty:
         not_configured(terminal, raised)
     else:
@@ -25,10 +26,10 @@ def error(terminal: Terminal, raised: RaptchatError, *, as_json: bool = False) -
 def as_fields(raised: RaptchatError) -> dict[str, object]:
     """The JSON form: what every error says, then the fields of its own."""
     said: dict[str, object] = {
-        "error": without_keys(str(raised)),
+        "error": _without_keys(str(raised)),
         "code": raised.code,
         "statusCode": raised.status_code,
-        "hint": without_keys(raised.hint),
+        "hint": _without_keys(raised.hint),
     }
     return {**said, **raised.fields}
 
@@ -66,4 +67,8 @@ def _two_lines(terminal: Terminal, raised: RaptchatError) -> None:
 
 
 def _line(text: str) -> str:
-    return safe_line(without_keys(text))
+    return safe_line(_without_keys(text))
+
+
+def _without_keys(text: str) -> str:
+    return without_secrets(without_keys(text))

@@ -4,7 +4,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from raptchat.errors import StoreError
+from raptchat.store import row_sums
 from raptchat.store.attachments import Attachments
+from raptchat.store.checks import Checks
 from raptchat.store.connection import Connection
 from raptchat.store.credentials import Credentials
 from raptchat.store.groups import Groups
@@ -27,6 +29,7 @@ class Store:
         self.attachments = Attachments(connection)
         self.ledger = Ledger(connection)
         self.vault = VaultRows(connection)
+        self.checks = Checks(connection)
 
     @classmethod
     def open(cls, path: Path) -> "Store":
@@ -41,6 +44,7 @@ class Store:
         except BaseException:
             connection.close()
             raise
+        connection.before_first_write(row_sums.keep_true)
         return cls(connection)
 
     @property

@@ -10,7 +10,7 @@ import sqlite3
 import stat
 import threading
 import weakref
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
@@ -21,31 +21,54 @@ BUSY_SECONDS = 30
 # "rapt" in ASCII; marks the file as ours (SQLite file format, offset 68).
 APPLICATION_ID = 0x72617074
 
+# `recursive_triggers`: what REPLACE takes away is deleted as by DELETE, so that triggers see it go.
+PRAGMAS = (
+    "synchronous=EXTRA",
+    "foreign_keys=ON",
+    "secure_delete=ON",
+    "trusted_schema=OFF",
+    "recursive_triggers=ON",
+)
+
+Mode = Literal["ro", "rw", "temporary"]
 Parameters = Sequence[object] | Mapping[str, object]
+_CHANGES = ("INSERT", "UPDATE", "DELETE")
+
+
+class DamagedStoreError(StoreError):
+    """The file is no database, or one that SQLite finds damaged."""
 
 
 class Connection:
-    """One open file; writes are transactions that begin with `BEGIN IMMEDIATE`."""
+    """One open file; writes are transactions that begin with `BEGIN IMMEDIATE`.
 
-    def __init__(self, path: Path) -> None:
+    *mode* `rw` makes the file where it is not there. `ro` writes nothing, whoever the file belongs to. `temporary`
+    is a database of its own that is nowhere to be found and gone once it is closed; errors call it *path*.
+    """
+
+    def __init__(self, path: Path, *, mode: Mode = "rw") -> None:
         path = path.absolute()
-        _make_file(path)
-        _check_file(path)
-        # SQLite never makes the file, which would be readable by others.
-        self._connect(path, mode="rw", timeout=BUSY_SECONDS)
+        if mode == "rw":
+            # SQLite never makes the file, which would be readable by others.
+            _make_file(path)
+            _check_file(path)
+        self._connect(path, mode=mode, timeout=BUSY_SECONDS)
         try:
-            for pragma in ("synchronous=EXTRA", "foreign_keys=ON", "secure_delete=ON", "trusted_schema=OFF"):
+            for pragma in PRAGMAS:
                 self.execute(f"PRAGMA {pragma}")
         except BaseException:
             self.close()
             raise
 
-    def _connect(self, path: Path, *, mode: Literal["ro", "rw"], timeout: float) -> None:
+    def _connect(self, path: Path, *, mode: Mode, timeout: float) -> None:
         self.path = path
         self._lock = threading.RLock()
+        self._before_writing: Callable[[Connection], None] | None = None
+        self._writing = False
         with self.errors():
             self.raw = sqlite3.connect(
-                f"file://{quote(os.fsencode(path))}?mode={mode}",
+                # An empty name: a file that SQLite unlinks when it begins to write it ("Temporary Databases").
+                "" if mode == "temporary" else f"file://{quote(os.fsencode(path))}?mode={mode}",
                 uri=True,
                 timeout=timeout,
                 isolation_level=None,
@@ -58,8 +81,12 @@ class Connection:
 
     def execute(self, sql: str, parameters: Parameters = ()) -> sqlite3.Cursor:
         """Run one statement; `StoreError` when the file does not let it."""
-        with self._lock, self.errors():
-            return self.raw.execute(sql, parameters)
+        with self._lock:
+            if sql.startswith(_CHANGES) and not self._writing:
+                with self.write():
+                    return self.execute(sql, parameters)
+            with self.errors():
+                return self.raw.execute(sql, parameters)
 
     def row(self, sql: str, parameters: Parameters = ()) -> dict[str, Any] | None:
         """The first row, if there is one."""
@@ -77,8 +104,24 @@ class Connection:
         """A transaction that may write; one inside another is part of it."""
         # Never a plain BEGIN: a transaction that reads first and writes later fails at once when another
         # process wrote in between, whatever the busy timeout.
-        with self._transaction("BEGIN IMMEDIATE"):
-            yield
+        with self._lock:
+            if self._writing:
+                yield
+                return
+            assert not self.raw.in_transaction, "a snapshot is not for writing"
+            if self._before_writing is not None:
+                self._before_writing(self)
+                self._before_writing = None
+            with self._transaction("BEGIN IMMEDIATE"):
+                self._writing = True
+                try:
+                    yield
+                finally:
+                    self._writing = False
+
+    def before_first_write(self, prepare: "Callable[[Connection], None]") -> None:
+        """Have *prepare* run once, before the first transaction that may write."""
+        self._before_writing = prepare
 
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -109,14 +152,15 @@ class Connection:
         try:
             yield
         except sqlite3.Error as error:
-            raise _translated(error, self.path) from error
+            raise translated(error, self.path) from error
         except UnicodeDecodeError:  # SQLite's message about a damaged table quotes it
             raise _damaged(self.path) from None
         except UnicodeEncodeError:
             raise UsageError("a text that is not valid UTF-8 cannot be stored") from None
 
 
-def _translated(error: sqlite3.Error, path: Path) -> StoreError:
+def translated(error: sqlite3.Error, path: Path) -> StoreError:
+    """What SQLite said of the store at *path*, as an error of ours."""
     name = getattr(error, "sqlite_errorname", "")
     store = f"the store `{path}`"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
@@ -136,9 +180,9 @@ def _named(row: sqlite3.Row) -> dict[str, Any]:
 
 
 def _damaged(path: Path) -> StoreError:
-    return StoreError(
+    return DamagedStoreError(
         f"the store `{path}` is damaged, or no store of raptchat",
-        hint="restore a backup; the file was not touched",
+        hint="raptchat restore FILE puts a backup in its place; the file was not touched",
     )
 
 

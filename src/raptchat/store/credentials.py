@@ -1,12 +1,11 @@
 """The sealed keys of every group: their rows and nothing else."""
 
-from collections.abc import Iterable
 from typing import Any
 
 from raptchat.clock import utc_now
 from raptchat.records import Credential
 from raptchat.store.connection import Connection
-from raptchat.store.rows import record
+from raptchat.store.rows import as_asked, record
 
 COLUMNS = (
     "id, group_id, provider, encrypted_key, nonce, key_id, key_hint, key_fingerprint, label, base_url, endpoint,"
@@ -30,11 +29,13 @@ class Credentials:
 
     def get(self, credential_id: str) -> Credential | None:
         """The credential with this id."""
-        return self._one("id = ?", credential_id)
+        found = self._one("id = ?", credential_id)
+        return as_asked(found, id=credential_id) if found else None
 
     def active(self, group_id: str, provider: str) -> Credential | None:
         """The one credential of *group_id* that is in use for *provider*."""
-        return self._one("group_id = ? AND provider = ? AND is_active = 1", group_id, provider)
+        found = self._one("group_id = ? AND provider = ? AND is_active = 1", group_id, provider)
+        return as_asked(found, group_id=group_id, provider=provider, is_active=True) if found else None
 
     def with_prefix(self, prefix: str) -> list[Credential]:
         """The credentials whose id begins with *prefix*."""
@@ -42,7 +43,7 @@ class Credentials:
 
     def of_group(self, group_id: str) -> list[Credential]:
         """Every credential of a group, the oldest first."""
-        return self._many("group_id = ?", group_id)
+        return [as_asked(found, group_id=group_id) for found in self._many("group_id = ?", group_id)]
 
     def all(self) -> list[Credential]:
         """Every credential, group by group."""
@@ -59,14 +60,20 @@ class Credentials:
             (active, utc_now(), credential_id),
         )
 
-    def reseal(self, sealed: Iterable[tuple[str, bytes, bytes]]) -> None:
-        """Replace what is sealed: for each id, the new ciphertext and nonce."""
-        now = utc_now()
-        for credential_id, encrypted_key, nonce in sealed:
-            self._db.execute(
-                "UPDATE ai_credentials SET encrypted_key = ?, nonce = ?, updated_at = ? WHERE id = ?",
-                (encrypted_key, nonce, now, credential_id),
-            )
+    def reseal(self, credential: Credential) -> None:
+        """Replace what is sealed by what *credential* holds: ciphertext, nonce, key and fingerprint."""
+        self._db.execute(
+            "UPDATE ai_credentials SET encrypted_key = ?, nonce = ?, key_id = ?, key_fingerprint = ?,"
+            " updated_at = ? WHERE id = ?",
+            (
+                credential.encrypted_key,
+                credential.nonce,
+                credential.key_id,
+                credential.key_fingerprint,
+                utc_now(),
+                credential.id,
+            ),
+        )
 
     def touch(self, credential_id: str) -> None:
         """Note that a credential was used now."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from raptchat.clock import utc_now
-from raptchat.errors import GroupNotFoundError, StoreError
+from raptchat.errors import GroupNotFoundError, StoreError, WrongGroupError
 from raptchat.outside import is_utf8, safe_line
 from raptchat.records import Group
 from raptchat.store.connection import Connection
-from raptchat.store.rows import record
+from raptchat.store.rows import as_asked, record
 from raptchat.store.search import SearchIndex
 
 COLUMNS = "id, name, description, model, system_prompt, provider, created_at, updated_at"
@@ -22,11 +22,17 @@ def name_key(name: str) -> str:
 
 
 class Groups:
-    """Who pays."""
+    """Who pays.
+
+    A group that was read keeps its name for as long as this is open: which group a person meant by a name must not
+    change between the questions of one command. When it was given another one meanwhile, looking it up is a
+    `WrongGroupError`; `again` and `all` tell the new one.
+    """
 
     def __init__(self, db: Connection, index: SearchIndex) -> None:
         self._db = db
         self._index = index
+        self._known: dict[str, str] = {}
 
     def add(
         self,
@@ -40,15 +46,26 @@ class Groups:
         """A new group called *name*, which no other group is."""
         now = utc_now()
         group = Group(str(uuid.uuid4()), name, description, model, system_prompt, provider, now, now)
+        self.put(group)
+        return group
+
+    def put(self, group: Group) -> None:
+        """Keep a group as it is, such as one of another store; no other has its id or its name."""
+        values = [getattr(group, column) for column in COLUMNS.split(", ")]
         self._db.execute(
             f"INSERT INTO groups (name_key, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (name_key(name), group.id, name, description, model, system_prompt, provider, now, now),
+            (name_key(group.name), *values),
         )
-        return group
 
     def get(self, group_id: str) -> Group | None:
         """The group with this id."""
-        return self._one("id = ?", group_id)
+        group = self._one("id = ?", group_id)
+        return as_asked(group, id=group_id) if group else None
+
+    def again(self, group_id: str) -> Group | None:
+        """The group with this id, whatever it is called by now."""
+        self._known.pop(group_id, None)
+        return self.get(group_id)
 
     def require(self, group_id: str) -> Group:
         """The group with this id; `GroupNotFoundError` when it is not there, or not any more."""
@@ -61,7 +78,10 @@ class Groups:
 
     def named(self, name: str) -> Group | None:
         """The group with this name, in any case."""
-        return self._one("name_key = ?", name_key(name))
+        group = self._one("name_key = ?", name_key(name))
+        if group is not None and name_key(group.name) != name_key(name):
+            raise _misfiled()
+        return group
 
     def with_prefix(self, prefix: str) -> list[Group]:
         """The groups whose id begins with *prefix*."""
@@ -69,17 +89,19 @@ class Groups:
             f"SELECT name_key, {COLUMNS} FROM groups WHERE id >= ? AND id < ? ORDER BY name_key LIMIT 10",
             (prefix, prefix + "\U0010ffff"),
         )
-        return [_group(row) for row in rows]
+        return [self._same(group) for group in map(self._group, rows) if group.id.startswith(prefix)]
 
     def all(self) -> list[Group]:
         """Every group, by name."""
-        return [_group(row) for row in self._db.rows(f"SELECT name_key, {COLUMNS} FROM groups ORDER BY name_key")]
+        rows = self._db.rows(f"SELECT name_key, {COLUMNS} FROM groups ORDER BY name_key")
+        return [self._group(row) for row in rows]
 
     def set(self, group_id: str, **values: str | None) -> None:
         """Change columns of a group; a new name comes with its key."""
         changes: dict[str, Any] = {**values, "updated_at": utc_now()}
         if name := changes.get("name"):
             changes["name_key"] = name_key(name)
+            self._known.pop(group_id, None)
         assignments = ", ".join(f"{column} = :{column}" for column in changes)
         self._db.execute(f"UPDATE groups SET {assignments} WHERE id = :id", {**changes, "id": group_id})
 
@@ -115,13 +137,27 @@ class Groups:
 
     def _one(self, where: str, value: str) -> Group | None:
         row = self._db.row(f"SELECT name_key, {COLUMNS} FROM groups WHERE {where}", (value,))
-        return _group(row) if row else None
+        return self._same(self._group(row)) if row else None
+
+    def _group(self, row: dict[str, Any]) -> Group:
+        # Groups are found by this key, and what is sealed for a group is sealed for its name: a file in which the
+        # two differ would let one group pay for another.
+        group = record(Group, {name: value for name, value in row.items() if name != "name_key"})
+        if row["name_key"] != name_key(group.name):
+            raise _misfiled()
+        self._known.setdefault(group.id, group.name)
+        return group
+
+    def _same(self, group: Group) -> Group:
+        known = self._known[group.id]
+        if known != group.name:
+            raise WrongGroupError(
+                f"the group `{safe_line(known)}` is called `{safe_line(group.name)}` now",
+                hint="say again which group is meant",
+                group=known,
+            )
+        return group
 
 
-def _group(row: dict[str, Any]) -> Group:
-    # Groups are found by this key, and what is sealed for a group is sealed for its name: a file in which the
-    # two differ would let one group pay for another.
-    group = record(Group, {name: value for name, value in row.items() if name != "name_key"})
-    if row["name_key"] != name_key(group.name):
-        raise StoreError("the store is damaged: a group is filed under another name", hint="restore a backup")
-    return group
+def _misfiled() -> StoreError:
+    return StoreError("the store is damaged: a group is filed under another name", hint="restore a backup")

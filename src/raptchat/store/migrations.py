@@ -4,15 +4,14 @@
 the number is read again inside it: of many first starts at once, one makes the tables.
 """
 
-import os
-import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
 from typing import TYPE_CHECKING
 
 from raptchat.clock import utc_now
-from raptchat.errors import StoreError
+from raptchat.errors import OutputError, StoreError
+from raptchat.store import row_sums
+from raptchat.store.backup import copy_to, remove_unfinished
 from raptchat.store.connection import APPLICATION_ID, Connection
 
 if TYPE_CHECKING:
@@ -204,11 +203,30 @@ def add_what_goes_with_messages(db: "Database") -> None:
     db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('rebuild')")
 
 
-STEPS: list[Step] = [create_first_tables, add_what_goes_with_messages]
+def add_trails_of_slots(db: "Database") -> None:
+    """How a slot that was not at hand when the data key was changed comes from the key it knows to the new one."""
+    db.execute("ALTER TABLE vault_slots ADD COLUMN trail TEXT NOT NULL DEFAULT '[]'")
 
 
-def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
-    """Bring the store up to date; `StoreError` for a newer one and for a file that is not ours, untouched."""
+def add_row_sums(db: "Database") -> None:
+    """The sums that tell whether a row is as it was written; `migrate` makes them."""
+    db.execute("""
+        CREATE TABLE row_sums (
+            table_name TEXT NOT NULL,
+            key TEXT NOT NULL,
+            sum BLOB NOT NULL,
+            PRIMARY KEY (table_name, key)
+        ) STRICT, WITHOUT ROWID""")
+
+
+STEPS: list[Step] = [create_first_tables, add_what_goes_with_messages, add_trails_of_slots, add_row_sums]
+
+
+def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, backup: bool = True) -> None:
+    """Bring the store up to date, with a copy of the older one beside it where *backup* says so.
+
+    `StoreError` for a newer one and for a file that is not ours; it is left as it is.
+    """
     version = _version(connection, steps)
     if version == len(steps):
         return
@@ -221,10 +239,13 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS) -> None:
         with connection.write():
             if _version(connection, steps) >= number:
                 continue
-            if version == number - 1 > 0:
+            if backup and version == number - 1 > 0:
                 _back_up(connection, version)
+            damaged = row_sums.damaged_rows(connection) if row_sums.exist(connection) else []
             with connection.errors():
                 step(db)
+            if row_sums.exist(connection):
+                row_sums.renew(connection, damaged=damaged)
             connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
             connection.execute(f"PRAGMA user_version = {number}")
 
@@ -250,25 +271,17 @@ def _version(connection: Connection, steps: Sequence[Step]) -> int:
 
 
 def _back_up(connection: Connection, version: int) -> None:
-    """Copy the store beside itself before its tables change, readable by its owner only.
+    """Copy the store beside itself before its tables change.
 
     In a transaction that has not written yet: nobody else upgrades the store, or copies it, at the same time.
     """
-    backup = connection.path.with_name(f"{connection.path.name}.v{version}.bak")
-    beside = backup.with_name(f"{backup.name}.new")
+    place = connection.path.with_name(f"{connection.path.name}.v{version}.bak")
     try:
-        # What is there is of an upgrade that was killed.
-        for leftover in (beside, beside.with_name(f"{beside.name}-journal")):
-            leftover.unlink(missing_ok=True)
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
-        # SQLite does not copy from a connection that is about to write.
-        with closing(sqlite3.connect(connection.path)) as store, closing(sqlite3.connect(beside)) as copy:
-            store.backup(copy)
-        beside.replace(backup)
-    except (OSError, sqlite3.Error) as error:
-        with suppress(OSError):
-            beside.unlink()
+        remove_unfinished(connection.path, f"v{version}")
+        # Not from this connection: SQLite does not copy from one that is about to write.
+        copy_to(place, connection.path, replace=True)
+    except (OSError, OutputError) as error:
         raise StoreError(
-            f"the store cannot be backed up to `{backup}` before its upgrade: {error}",
+            f"the store cannot be backed up to `{place}` before its upgrade: {error}",
             hint="make room beside it and try again; the store was not touched",
         ) from None

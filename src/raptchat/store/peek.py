@@ -14,17 +14,22 @@ _INSTRUCTIONS = 10_000
 
 
 class ReadOnlyConnection(Connection):
-    """An open file that SQLite cannot write; whatever is not read in a fraction of a second is a `StoreError`."""
+    """An open file that SQLite cannot write.
 
-    def __init__(self, path: Path) -> None:
+    Who writes it is waited for *patience* seconds; whatever is not read in *seconds* is a `StoreError`.
+    """
+
+    def __init__(
+        self, path: Path, *, patience: float = _PATIENCE_SECONDS, seconds: float = _PATIENCE_SECONDS
+    ) -> None:
         try:
             # What would wait for somebody who writes, such as a pipe, is not opened.
             if not stat.S_ISREG(path.stat().st_mode):
                 raise StoreError(f"the store `{path}` is not a file")
         except (OSError, ValueError):
             raise StoreError(f"the store `{path}` cannot be opened") from None
-        self._connect(path, mode="ro", timeout=_PATIENCE_SECONDS)
-        ends = time.monotonic() + _PATIENCE_SECONDS
+        self._connect(path, mode="ro", timeout=patience)
+        ends = time.monotonic() + seconds
         self.raw.set_progress_handler(lambda: time.monotonic() > ends, _INSTRUCTIONS)
         self.execute("PRAGMA trusted_schema=OFF")
 

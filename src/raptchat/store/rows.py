@@ -24,6 +24,21 @@ def record(kind: type[T], row: Mapping[str, Any]) -> T:
     return kind(**row)
 
 
+def as_asked(found: T, **asked: object) -> T:
+    """*found*, which must have the values that it was asked for by; `StoreError` when the store answers otherwise.
+
+    Whoever changes the file can make a table a view, or an index point to another row: then one value is
+    compared and another one read.
+    """
+    for name, value in asked.items():
+        if getattr(found, name) != value:
+            raise StoreError(
+                f"the store is damaged: it finds a {type(found).__name__.lower()} under another's `{name}`",
+                hint="restore a backup",
+            )
+    return found
+
+
 @cache
 def _fields(kind: type) -> dict[str, tuple[tuple[type, ...], tuple[object, ...]]]:
     hints = get_type_hints(kind).items()

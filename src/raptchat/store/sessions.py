@@ -12,7 +12,7 @@ from raptchat.records import FoundMessage, Message, Role, Session, SessionSummar
 from raptchat.store.attachments import Attachments
 from raptchat.store.connection import Connection
 from raptchat.store.ledger import NANO
-from raptchat.store.rows import record
+from raptchat.store.rows import as_asked, record
 from raptchat.store.search import Query, SearchIndex
 
 COLUMNS = "id, group_id, title, model, system_prompt, created_at, last_used_at"
@@ -35,6 +35,7 @@ class Sessions:
         self._db = db
         self._index = index
         self._attachments = Attachments(db)
+        self._owners: dict[str, str] = {}
 
     def add(
         self, group_id: str, *, title: str | None = None, model: str | None = None, system: str | None = None
@@ -42,16 +43,20 @@ class Sessions:
         """A new session of a group."""
         now = utc_now()
         session = Session(str(uuid.uuid4()), group_id, title, model, system, now, now)
+        self.put(session)
+        return session
+
+    def put(self, session: Session) -> None:
+        """Keep a session as it is, such as one of another store; no other has its id."""
         self._db.execute(
             f"INSERT INTO sessions ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (session.id, group_id, title, model, system, now, now),
+            [getattr(session, column) for column in _NAMES],
         )
-        return session
 
     def get(self, session_id: str) -> Session | None:
         """The session with this id."""
         row = self._db.row(f"SELECT {COLUMNS} FROM sessions WHERE id = ?", (session_id,))
-        return record(Session, row) if row else None
+        return as_asked(self._session(row), id=session_id) if row else None
 
     def with_prefix(self, prefix: str) -> list[Session]:
         """The sessions whose id begins with *prefix*."""
@@ -59,7 +64,7 @@ class Sessions:
             f"SELECT {COLUMNS} FROM sessions WHERE id >= ? AND id < ? ORDER BY last_used_at DESC LIMIT 10",
             (prefix, prefix + "\U0010ffff"),
         )
-        return [record(Session, row) for row in rows]
+        return [session for session in map(self._session, rows) if session.id.startswith(prefix)]
 
     def last_used(self, group_id: str) -> Session | None:
         """The session that was used last in a group; one of refused questions only if there is no other."""
@@ -69,7 +74,7 @@ class Sessions:
             " last_used_at DESC, rowid DESC LIMIT 1",
             (group_id,),
         )
-        return record(Session, row) if row else None
+        return as_asked(self._session(row), group_id=group_id) if row else None
 
     def listed(self, group_id: str | None = None, *, limit: int = -1) -> list[SessionSummary]:
         """Sessions, the last used first, of one group or of all; all of them with a *limit* of -1."""
@@ -81,7 +86,7 @@ class Sessions:
             f" {of_group} {newest} LIMIT :limit) {newest}",
             {"group_id": group_id, "limit": limit},
         )
-        return [_summary(record(Session, {name: row.pop(name) for name in _NAMES}), row) for row in rows]
+        return [_summary(self._session({name: row.pop(name) for name in _NAMES}), row) for row in rows]
 
     def summary(self, session: Session) -> SessionSummary:
         """*session* as a list shows it."""
@@ -160,6 +165,11 @@ class Sessions:
         """
         self._db.execute("VACUUM")
 
+    def _session(self, row: dict[str, Any]) -> Session:
+        session = record(Session, row)
+        # Whose it is was looked at before the message was stored: it must be the same when the key is opened.
+        return as_asked(session, group_id=self._owners.setdefault(session.id, session.group_id))
+
     def _remove(self, where: str, parameters: tuple[str, ...]) -> int:
         self._index.forget(f"session_id IN (SELECT id FROM sessions WHERE {where})", parameters)
         return self._db.execute(f"DELETE FROM sessions WHERE {where}", parameters).rowcount
@@ -214,6 +224,18 @@ class Sessions:
         assert row is not None
         self._index.take_in("id = ?", (row["id"],))
         self.set(session_id, last_used_at=now)
+        return int(row["id"])
+
+    def put_message(self, session_id: str, message: Message) -> int:
+        """Keep a message as it is, but for its attachments, at its own place and time; returns its id."""
+        columns = MESSAGE_COLUMNS.split(", ")
+        row = self._db.row(
+            f"INSERT INTO messages (session_id, {MESSAGE_COLUMNS})"
+            f" VALUES ({', '.join('?' * (1 + len(columns)))}) RETURNING id",
+            [session_id, *(getattr(message, column) for column in columns)],
+        )
+        assert row is not None
+        self._index.take_in("id = ?", (row["id"],))
         return int(row["id"])
 
     def message_id(self, session_id: str, seq: int) -> int | None:

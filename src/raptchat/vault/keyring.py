@@ -62,24 +62,56 @@ UNLOCK_HINT = (
 )
 
 
-class OsKeyring:
-    """One backend of the operating system's keyring; every call ends within the deadline.
+class Patience:
+    """How long all calls to the keyring together may be waited for, so that no command takes twice the deadline.
 
-    A call takes 10 seconds at most, or 120 when *interactive*, where a person may have to type the keyring's
-    password; after 1.5 seconds *tell* gets one line that says what is waited for. Every method raises
-    `VaultLockedError` when the keyring is there and does not open, and `VaultUnavailableError` for all else.
+    That is 10 seconds, or 120 when *interactive*, where a person may have to type the keyring's password; after
+    1.5 seconds of a call *tell* gets one line that says what is waited for. Once a call was given up there is none
+    left, and the next fails at once.
     """
 
-    def __init__(self, keyring: "KeyringBackend", *, interactive: bool, tell: Callable[[str], None]) -> None:
+    def __init__(self, *, interactive: bool, tell: Callable[[str], None]) -> None:
+        self.deadline = INTERACTIVE_DEADLINE_SECONDS if interactive else DEADLINE_SECONDS
+        self._left = self.deadline
+        self._tell = tell
+
+    def wait(self, done: threading.Event, *, since: float) -> bool:
+        """Wait until *done*; whether it came to that in what time is left. The call began at *since*."""
+        came = done.wait(min(NOTICE_SECONDS, self._left))
+        if not came and self._left > 0:
+            self._tell(
+                "waiting for the operating system's keyring; it may be asking for its password in another window"
+            )
+            came = done.wait(max(self._left - NOTICE_SECONDS, 0))
+        self._left = max(self._left - (time.monotonic() - since), 0) if came else 0
+        return came
+
+    def exhausted(self) -> bool:
+        """Whether nothing may be waited for any more."""
+        return self._left <= 0
+
+
+class OsKeyring:
+    """One backend of the operating system's keyring; every call ends when *patience* does.
+
+    Who makes several in one process hands them the same *patience*. Every method raises `VaultLockedError` when
+    the keyring is there and does not open, and `VaultUnavailableError` for all else.
+    """
+
+    def __init__(self, keyring: "KeyringBackend", patience: Patience) -> None:
         kind = type(keyring)
         self.backend = f"{kind.__module__}.{kind.__qualname__}"
         self._keyring = keyring
-        self._interactive = interactive
-        self._tell = tell
+        self._patience = patience
 
     @classmethod
     def choose(
-        cls, environ: Mapping[str, str] = os.environ, *, interactive: bool, tell: Callable[[str], None]
+        cls,
+        environ: Mapping[str, str] = os.environ,
+        *,
+        interactive: bool,
+        tell: Callable[[str], None],
+        patience: Patience | None = None,
     ) -> "OsKeyring":
         """The backend that `PYTHON_KEYRING_BACKEND` or `keyringrc.cfg` names, or else the best that answers.
 
@@ -92,7 +124,8 @@ class OsKeyring:
             kind.priority  # noqa: B018 - raises, with the reason, when the backend cannot work here
             return kind()
 
-        return cls(_ask(load, interactive=interactive, tell=tell), interactive=interactive, tell=tell)
+        patience = patience or Patience(interactive=interactive, tell=tell)
+        return cls(_ask(load, patience), patience)
 
     @classmethod
     def remembered(
@@ -102,6 +135,7 @@ class OsKeyring:
         *,
         interactive: bool,
         tell: Callable[[str], None],
+        patience: Patience | None = None,
     ) -> "OsKeyring":
         """The backend whose class path the store remembers, without looking for others.
 
@@ -111,7 +145,8 @@ class OsKeyring:
         def load() -> "KeyringBackend":
             return _class(_named_by_variable(environ) or _accepted(backend, "the store"))()
 
-        return cls(_ask(load, interactive=interactive, tell=tell), interactive=interactive, tell=tell)
+        patience = patience or Patience(interactive=interactive, tell=tell)
+        return cls(_ask(load, patience), patience)
 
     def get(self, service: str) -> str | None:
         """The secret kept for *service*, or None when this keyring has none."""
@@ -160,7 +195,7 @@ class OsKeyring:
         return _settled(lambda: self._keyring.get_password(service, USER_NAME))
 
     def _ask(self, call: Callable[[], T], *, secret: str = "") -> T:
-        return _ask(call, interactive=self._interactive, tell=self._tell, secret=secret)
+        return _ask(call, self._patience, secret=secret)
 
 
 def _named_by_variable(environ: Mapping[str, str]) -> str | None:
@@ -222,12 +257,14 @@ def _settled(call: Callable[[], T]) -> T:
     return call()
 
 
-def _ask(call: Callable[[], T], *, interactive: bool, tell: Callable[[str], None], secret: str = "") -> T:
-    """What *call* returns, if it does so within the deadline.
+def _ask(call: Callable[[], T], patience: Patience, *, secret: str = "") -> T:
+    """What *call* returns, if it does so before the patience ends.
 
     It runs in a thread of its own, because a keyring that waits for a password cannot be interrupted: so the main
     thread can give up, and answer Ctrl-C. A thread that was given up ends with the process.
     """
+    if patience.exhausted():
+        raise _given_up(patience)
     results: list[T] = []
     failures: list[BaseException] = []
     done = threading.Event()
@@ -242,19 +279,21 @@ def _ask(call: Callable[[], T], *, interactive: bool, tell: Callable[[str], None
             done.set()
 
     thread = threading.Thread(target=run, name="raptchat-keyring", daemon=True)
+    begun = time.monotonic()
     thread.start()
-    deadline = INTERACTIVE_DEADLINE_SECONDS if interactive else DEADLINE_SECONDS
-    if not done.wait(min(NOTICE_SECONDS, deadline)):
-        tell("waiting for the operating system's keyring; it may be asking for its password in another window")
-        if not done.wait(max(deadline - NOTICE_SECONDS, 0)):
-            raise VaultUnavailableError(
-                f"the operating system's keyring did not answer within {deadline:g} seconds; it may be locked",
-                hint=f"unlock the keyring and try again, or do without it: {OTHER_SLOTS_HINT}",
-            )
+    if not patience.wait(done, since=begun):
+        raise _given_up(patience)
     thread.join()
     if failures:
         raise _ours(failures[0], secret) from None
     return results[0]
+
+
+def _given_up(patience: Patience) -> VaultUnavailableError:
+    return VaultUnavailableError(
+        f"the operating system's keyring did not answer within {patience.deadline:g} seconds; it may be locked",
+        hint=f"unlock the keyring and try again, or do without it: {OTHER_SLOTS_HINT}",
+    )
 
 
 def _ours(error: BaseException, secret: str) -> RaptchatError:

@@ -1,11 +1,12 @@
 """The data key, and what ties it to its rows and its slots."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from raptchat import crypto
 from raptchat.records import Slot
 from raptchat.secret import Secret
-from raptchat.store.vault import canonical_params
+from raptchat.store.vault import canonical_params, canonical_trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,22 @@ class DataKey:
         """A keyed hash: the same for the same secret in this store, and nothing to whoever lacks the key."""
         return crypto.mac(crypto.subkey(self._key, "fingerprint"), secret.reveal()).hex()
 
+    def check_value(self) -> bytes:
+        """What tells that it is this key, and nothing else of it."""
+        return crypto.subkey(self._key, "check value")
+
+    def succession(self, key_id: str, check_value: bytes) -> bytes:
+        """Under this key: which data key came after it."""
+        return crypto.mac(crypto.subkey(self._key, "succession"), self.store_id, self.id, key_id, check_value)
+
+    def slots_mac(self, slots: Iterable[Slot]) -> bytes:
+        """Under this key: which slots there are."""
+        return slots_mac(self._key, slots)
+
+    def wrapped_for(self, slot: Slot) -> bytes:
+        """This key, encrypted so that only *slot*'s secret opens it."""
+        return crypto.wrap(self._key, public=slot.public_key or b"", info=slot_info(slot, self.store_id))
+
     def _context(self, context: tuple[str, ...]) -> bytes:
         return crypto.joined("row", self.store_id, self.id, *context)
 
@@ -44,10 +61,15 @@ def slot_info(slot: Slot, store_id: str) -> bytes:
     return crypto.joined("slot", store_id, slot.id, slot.kind, slot.key_id or "", canonical_params(slot))
 
 
-def slots_mac(data_key: bytes, slots: list[Slot]) -> bytes:
+def slots_mac(data_key: bytes, slots: Iterable[Slot]) -> bytes:
     """Under the data key: which slots there are, so that nobody without it can add, change or drop one."""
+    ordered = sorted(slots, key=lambda slot: slot.id)
     parts: list[str | bytes] = []
-    for slot in sorted(slots, key=lambda slot: slot.id):
+    for slot in ordered:
         parts += [slot.id, slot.kind, slot.key_id or "", slot.public_key or b"", slot.wrapped_key or b""]
         parts += [slot.proof or b"", canonical_params(slot), slot.created_at]
+    if any(slot.trail for slot in ordered):
+        # A key of its own: no list without trails can be read as one with them.
+        parts += [canonical_trail(slot) for slot in ordered]
+        return crypto.mac(crypto.subkey(data_key, "slots with trails"), *parts)
     return crypto.mac(crypto.subkey(data_key, "slots"), *parts)

@@ -11,16 +11,22 @@ from pathlib import Path
 from typing import Protocol
 
 from raptchat import crypto, private_file
-from raptchat.config import Settings
-from raptchat.errors import DecryptionFailedError, UsageError, VaultLockedError, VaultUnavailableError
+from raptchat.errors import (
+    DecryptionFailedError,
+    RaptchatError,
+    UsageError,
+    VaultLockedError,
+    VaultUnavailableError,
+)
 from raptchat.records import Slot
-from raptchat.vault.keyring import OsKeyring
+from raptchat.vault import recovery_key
+from raptchat.vault.keyring import OsKeyring, Patience
 
 _KEY_FILE_PREFIX = "raptchat-key-1:"
 _SALT_SIZE = 16
-_ATTEMPTS = 3
+ATTEMPTS = 3
 
-_RIGHT_ONE = "use the one that belongs to this store; raptchat vault status lists its ways to open"
+RIGHT_ONE = "use the one that belongs to this store; raptchat vault status lists its ways to open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +35,19 @@ class Person:
 
     tell: Callable[[str], None]
     ask: Callable[[str], str] | None = None  # None: nobody can be asked
+    keep: Callable[[str], None] | None = None  # hands a new recovery key over
 
 
 class Kind(Protocol):
     """One way to keep a slot's secret."""
+
+    @property
+    def named(self) -> bool:
+        """Whether the environment names where the secret is."""
+
+    @property
+    def asks(self) -> bool:
+        """Whether only a person has it."""
 
     def plan(self, slot_id: str, store_id: str) -> Mapping[str, object]:
         """What the store will remember of a new slot; nothing is made outside the store yet."""
@@ -47,16 +62,44 @@ class Kind(Protocol):
         """Remove what `make` put outside the store for *slot*, which is no more."""
 
 
+class NamedFile:
+    """What `RAPTCHAT_MASTER_KEY_FILE` names: a key file, or a file with a recovery key.
+
+    It is read once, for it may be a pipe.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._line: str | None = None
+
+    def line(self) -> str:
+        """The one line of it; `VaultUnavailableError` or `UsageError` when there is none."""
+        assert self.path is not None
+        if self._line is None:
+            self._line = private_file.read_line(self.path, "key file", refusal=VaultUnavailableError)
+        return self._line
+
+    def is_recovery_key(self) -> bool:
+        """Whether it is there and holds a recovery key."""
+        try:
+            return self.path is not None and recovery_key.looks_like_one(self.line())
+        except RaptchatError:
+            return False
+
+
 class KeyringKind:
     """32 random bytes in the operating system's keyring."""
 
-    def __init__(self, person: Person) -> None:
+    named = asks = False
+
+    def __init__(self, person: Person, patience: Patience) -> None:
         self._interactive = person.ask is not None
         self._tell = person.tell
+        self._patience = patience
 
     def plan(self, slot_id: str, store_id: str) -> Mapping[str, object]:
         """The backend that is there now, and an entry's name that was never used before."""
-        keyring = OsKeyring.choose(interactive=self._interactive, tell=self._tell)
+        keyring = OsKeyring.choose(interactive=self._interactive, tell=self._tell, patience=self._patience)
         # No group names here: Secret Service keeps attributes readable beside the secret.
         return {"backend": keyring.backend, "service": _service(store_id, slot_id)}
 
@@ -75,7 +118,7 @@ class KeyringKind:
                 "the keyring does not hold this store's master key now: it is locked, or another session's",
                 hint="unlock it, or open the store where the key was added",
             )
-        return _checked(_decoded(text), slot, "the master key in the keyring is another one")
+        return checked(_decoded(text), slot, "the master key in the keyring is another one")
 
     def discard(self, slot: Slot, store_id: str) -> None:
         """Delete the entry, by the name that only this slot's can have: a changed store may name another's."""
@@ -83,15 +126,24 @@ class KeyringKind:
 
     def _keyring(self, params: Mapping[str, object]) -> OsKeyring:
         backend = str(params.get("backend"))
-        return OsKeyring.remembered(backend, interactive=self._interactive, tell=self._tell)
+        return OsKeyring.remembered(
+            backend, interactive=self._interactive, tell=self._tell, patience=self._patience
+        )
 
 
 class FileKind:
     """32 random bytes in a key file of mode 0600."""
 
-    def __init__(self, settings: Settings, path: Path | None) -> None:
-        self._named = settings.master_key_file
-        self._path = path or self._named
+    asks = False
+
+    def __init__(self, file: NamedFile, path: Path | None) -> None:
+        self._file = file
+        self._path = path or file.path
+
+    @property
+    def named(self) -> bool:
+        """Whether `RAPTCHAT_MASTER_KEY_FILE` names a key file."""
+        return self._file.path is not None and not self._file.is_recovery_key()
 
     def plan(self, slot_id: str, store_id: str) -> Mapping[str, object]:
         """The file's path."""
@@ -111,25 +163,43 @@ class FileKind:
 
     def secret(self, slot: Slot) -> bytes:
         """What the file holds that `RAPTCHAT_MASTER_KEY_FILE` names, or else the one the slot was made with."""
-        path = self._named or Path(str(slot.params.get("path")))
-        return _checked(self._read(path), slot, f"the key file `{path}` holds another master key")
+        if self.named:
+            path = self._file.path
+            secret = self._secret(self._file.line(), path)
+        else:
+            path = Path(str(slot.params.get("path")))
+            secret = self._read(path)
+        return checked(secret, slot, f"the key file `{path}` holds another master key")
 
     def discard(self, slot: Slot, store_id: str) -> None:
         """Leave the file: it may open other stores."""
 
     def _read(self, path: Path) -> bytes:
-        line = private_file.read_line(path, "key file", refusal=VaultUnavailableError)
+        return self._secret(private_file.read_line(path, "key file", refusal=VaultUnavailableError), path)
+
+    @staticmethod
+    def _secret(line: str, path: Path | None) -> bytes:
         if not line.startswith(_KEY_FILE_PREFIX):
-            raise DecryptionFailedError(f"`{path}` is no key file of raptchat", hint=_RIGHT_ONE)
+            raise DecryptionFailedError(f"`{path}` is no key file of raptchat", hint=RIGHT_ONE)
         return _decoded(line.removeprefix(_KEY_FILE_PREFIX))
 
 
 class PassphraseKind:
     """Argon2id of a passphrase that is typed, or stands in the file that `RAPTCHAT_PASSPHRASE_FILE` names."""
 
-    def __init__(self, settings: Settings, person: Person) -> None:
-        self._file = settings.passphrase_file
+    def __init__(self, file: Path | None, person: Person) -> None:
+        self._file = file
         self._person = person
+
+    @property
+    def named(self) -> bool:
+        """Whether `RAPTCHAT_PASSPHRASE_FILE` is set."""
+        return self._file is not None
+
+    @property
+    def asks(self) -> bool:
+        """Whether it must be typed."""
+        return self._file is None
 
     def plan(self, slot_id: str, store_id: str) -> Mapping[str, object]:
         """A new salt, and today's costs."""
@@ -147,18 +217,24 @@ class PassphraseKind:
         return self._derive(passphrase, params)
 
     def secret(self, slot: Slot) -> bytes:
-        """The secret of the passphrase; a typing error is asked about again."""
+        """The secret of the passphrase; a typing error is asked about again, and nothing typed ends it."""
         wrong = "the passphrase is wrong"
         if self._file is None and self._person.ask is not None:
-            for _ in range(_ATTEMPTS - 1):
+            for _ in range(ATTEMPTS - 1):
                 try:
-                    return _checked(self._derive(self._read("Passphrase: "), slot.params), slot, wrong)
+                    return checked(self._derive(self._read_old(), slot.params), slot, wrong)
                 except DecryptionFailedError:
                     self._person.tell(wrong)
-        return _checked(self._derive(self._read("Passphrase: "), slot.params), slot, wrong)
+        return checked(self._derive(self._read_old(), slot.params), slot, wrong)
 
     def discard(self, slot: Slot, store_id: str) -> None:
         """Nothing is kept outside the store."""
+
+    def _read_old(self) -> str:
+        passphrase = self._read("Passphrase: ")
+        if not passphrase:
+            raise VaultLockedError("no passphrase was given", hint=RIGHT_ONE)
+        return passphrase
 
     def _read(self, prompt: str) -> str:
         if self._file is not None:
@@ -192,11 +268,12 @@ def _decoded(text: str, *, size: int = crypto.KEY_SIZE) -> bytes:
     except (binascii.Error, ValueError):
         value = b""
     if len(value) != size:
-        raise DecryptionFailedError("a slot's secret is damaged: it is not what raptchat wrote", hint=_RIGHT_ONE)
+        raise DecryptionFailedError("a slot's secret is damaged: it is not what raptchat wrote", hint=RIGHT_ONE)
     return value
 
 
-def _checked(secret: bytes, slot: Slot, problem: str) -> bytes:
+def checked(secret: bytes, slot: Slot, problem: str) -> bytes:
+    """*secret*, which must be *slot*'s; `DecryptionFailedError` saying *problem* for another."""
     if not hmac.compare_digest(crypto.public_key(secret), slot.public_key or b""):
-        raise DecryptionFailedError(problem, hint=_RIGHT_ONE)
+        raise DecryptionFailedError(problem, hint=RIGHT_ONE)
     return secret

@@ -207,7 +207,7 @@ _SOURCES: dict[str, Callable[[Asked], Iterable[Named]]] = {
     "by": _by,
     "chat at value": _media_types,
     "option value": lambda _: [],
-    "slot": _these("keyring", "file", "passphrase"),
+    "slot": _these("keyring", "file", "passphrase", "recovery"),
     "config get name": _settings,
     "config set name": _settings,
     "config unset name": _settings,

@@ -165,7 +165,6 @@ def _agreed(talk: Talk, file: str) -> bool:
         try:
             return talk.run.agreed(f"overwrite `{file}`")
         except KeyboardInterrupt:
-            terminal.say("")
             return False
 
 

@@ -242,7 +242,7 @@ class Talk:
     def _see_group(self) -> None:
         """Take the group as it is now: who pays must not go by a name that another group may have by now."""
         known = self.ask.group
-        group = self.run.factory.store.groups.get(known.id)
+        group = self.run.factory.store.groups.again(known.id)
         if group is None:
             raise GroupNotFoundError(f"the group `{known.name}` was removed meanwhile", hint="/exit")
         if group.name != known.name:

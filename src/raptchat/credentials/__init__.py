@@ -1,11 +1,14 @@
-"""`CredentialService`: the only file where a key is readable."""
+"""`CredentialService`: the only place where a key is readable."""
 
 import uuid
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeVar
 
 from raptchat.api_key import check_api_key
 from raptchat.clock import utc_now
+from raptchat.credentials.seal_report import RowCheck, SealReport, SlotCheck, check_seals
+from raptchat.credentials.sealed_row import altered, open_row, seal_row
 from raptchat.errors import (
     AiNotConfiguredError,
     CredentialNotFoundError,
@@ -25,9 +28,16 @@ from raptchat.records import Credential, Group
 from raptchat.secret import Secret
 
 if TYPE_CHECKING:
+    from raptchat.vault import Rotation
     from raptchat.vault.sealing import DataKey
 
+__all__ = ["CredentialService", "RowCheck", "SealReport", "SlotCheck"]
+
+T = TypeVar("T")
+
 _SHORTEST_HINTED = 21
+# Each time, another process changed the vault's key meanwhile.
+_ATTEMPTS = 10
 
 
 class CredentialService:
@@ -71,27 +81,24 @@ class CredentialService:
         url = _checked_url(base_url) if base_url is not None else None
         endpoint = origin(url or self._factory.settings.gateway_url)
         self.check_free(self._groups.require(group_id), provider, replace=replace)
-        data_key = self._factory.vault.ensure()
-        with self._factory.store.write():
+
+        def add(data_key: "DataKey") -> Credential:
             group = self._groups.require(group_id)
-            self._check_current(data_key)
             if active := self.check_free(group, provider, replace=replace):
                 self._rows.set_active(active.id, active=False)
                 self._note("deactivate", group, active.id)
-            fingerprint = data_key.fingerprint(secret)
             if not allow_shared:
-                self._refuse_shared(group, fingerprint)
-            credential_id, now = str(uuid.uuid4()), utc_now()
-            sealed = data_key.seal(secret, *_context(credential_id, group.id, group.name, provider, endpoint))
+                self._refuse_shared(group, data_key.fingerprint(secret))
+            now = utc_now()
             credential = Credential(
-                id=credential_id,
+                id=str(uuid.uuid4()),
                 group_id=group.id,
                 provider=provider,
-                encrypted_key=sealed.ciphertext,
-                nonce=sealed.nonce,
-                key_id=data_key.id,
+                encrypted_key=b"",
+                nonce=b"",
+                key_id="",
                 key_hint=_hint(secret),
-                key_fingerprint=fingerprint,
+                key_fingerprint="",
                 label=label,
                 base_url=url,
                 endpoint=endpoint,
@@ -101,9 +108,20 @@ class CredentialService:
                 last_used_at=None,
                 created_by=self._factory.caller.os_user,
             )
+            credential = seal_row(data_key, credential, secret, group)
             self._rows.add(credential)
-            self._note("create", group, credential_id)
-        return credential
+            self._note("create", group, credential.id)
+            return credential
+
+        return self._with_data_key(add)
+
+    def atomically(self, change: Callable[[], T]) -> T:
+        """What *change* returns, which may `create` and do more in one transaction.
+
+        The vault is made or opened before, since nobody may be waited for in a transaction; *change* begins again
+        when another process changed the vault's key in between. Raises what making or opening the vault does.
+        """
+        return self._with_data_key(lambda _: change())
 
     def check_free(self, group: Group, provider: str, *, replace: bool) -> Credential | None:
         """The credential that a new one would *replace*; `DuplicateCredentialError` when it may not."""
@@ -154,7 +172,7 @@ class CredentialService:
         try:
             endpoint = origin(check_gateway_url(self.url_of(credential)))
         except ValueError:
-            raise _altered(credential, group) from None
+            raise altered(credential, group) from None
         if endpoint != credential.endpoint:
             raise DecryptionFailedError(
                 f"the key `{credential.key_hint}` of group `{group.name}` is for {credential.endpoint},"
@@ -169,8 +187,13 @@ class CredentialService:
         Also raises what opening the vault does.
         """
         self.check_endpoint(credential)
-        data_key = self._factory.vault.data_key()
-        return self._open(data_key, credential, self._groups.require(credential.group_id))
+        for _ in range(_ATTEMPTS):
+            data_key = self._factory.vault.data_key()
+            with self._factory.store.snapshot():
+                group, now = self._groups.require(credential.group_id), self._rows.get(credential.id)
+                if self._is_in_use(data_key):
+                    return open_row(data_key, _as_sealed_now(credential, now, data_key), group)
+        raise _busy()
 
     def activate(self, credential_id: str) -> Credential:
         """Put a credential in use, and the one that was before out of it; `CredentialNotFoundError`."""
@@ -219,40 +242,62 @@ class CredentialService:
 
         Raises `DuplicateGroupError`, and what opening the vault and the keys does.
         """
-        data_key = self._factory.vault.data_key() if self._rows.of_group(group.id) else None
-        with self._factory.store.write():
+
+        def rename(data_key: "DataKey | None") -> bool:
             current = self._groups.require(group.id)
             other = self._groups.named(name)
             if other is not None and other.id != group.id:
                 raise DuplicateGroupError(f"there is a group `{other.name}` already", group=other.name)
             credentials = self._rows.of_group(group.id)
             if credentials and data_key is None:
-                raise StoreBusyError("a key was added to the group meanwhile", hint="try again")
-            sealed = []
+                return False
             for credential in credentials:
                 assert data_key is not None
-                self._check_current(data_key)
-                secret = self._open(data_key, credential, current)
-                renamed = data_key.seal(
-                    secret,
-                    *_context(credential.id, group.id, name, credential.provider, credential.endpoint),
-                )
-                sealed.append((credential.id, renamed.ciphertext, renamed.nonce))
-            self._rows.reseal(sealed)
+                secret = open_row(data_key, credential, current)
+                self._rows.reseal(seal_row(data_key, credential, secret, replace(current, name=name)))
             self._groups.set(group.id, name=name)
+            return True
 
-    def _open(self, data_key: "DataKey", credential: Credential, group: Group) -> Secret:
-        from raptchat.crypto import Sealed
+        if not self._rows.of_group(group.id):
+            with self._factory.store.write():
+                done = rename(None)
+            if done:
+                return
+        # A group without keys is renamed without the vault; one that has any, or was given one just now, with it.
+        self._with_data_key(rename)
 
-        if credential.key_id != data_key.id:
-            raise _altered(credential, group)
-        try:
-            return data_key.open(
-                Sealed(credential.nonce, credential.encrypted_key),
-                *_context(credential.id, group.id, group.name, credential.provider, credential.endpoint),
-            )
-        except DecryptionFailedError:
-            raise _altered(credential, group) from None
+    def rotate_vault(self) -> "Rotation":
+        """Put a new data key in use, and seal every credential anew with it, in one commit.
+
+        Raises `DecryptionFailedError` for a credential that does not open, which stands in the way, and what
+        `Vault.rotate` does.
+        """
+        return self._factory.vault.rotate({"ai_credentials": self._reseal})
+
+    def _reseal(self, old: "DataKey", new: "DataKey") -> int:
+        credentials = self._rows.all()
+        for credential in credentials:
+            group = self._groups.require(credential.group_id)
+            try:
+                secret = open_row(old, credential, group)
+            except DecryptionFailedError as error:
+                command = f"raptchat credentials delete {credential.id}"
+                raise DecryptionFailedError(str(error), hint=command, group=group.name) from None
+            self._rows.reseal(seal_row(new, credential, secret, group))
+        return len(credentials)
+
+    def check_seals(self, *, ask: bool = False) -> SealReport:
+        """Open every slot that is at hand, and every credential with each; a person is only asked with *ask*."""
+        return check_seals(self._factory.store, self._factory.vault, ask=ask)
+
+    def _with_data_key(self, change: "Callable[[DataKey], T]") -> T:
+        """What *change* returns, in a transaction in which the data key that it gets is the one in use."""
+        for _ in range(_ATTEMPTS):
+            data_key = self._factory.vault.ensure()
+            with self._factory.store.write():
+                if self._is_in_use(data_key):
+                    return change(data_key)
+        raise _busy()
 
     def _refuse_shared(self, group: Group, fingerprint: str) -> None:
         for other in self._rows.with_fingerprint(fingerprint):
@@ -264,10 +309,9 @@ class CredentialService:
                     group=group.name,
                 )
 
-    def _check_current(self, data_key: "DataKey") -> None:
+    def _is_in_use(self, data_key: "DataKey") -> bool:
         current = self._factory.store.vault.key()
-        if current is None or current.id != data_key.id:
-            raise StoreBusyError("the vault's key was changed meanwhile", hint="try again")
+        return current is not None and current.id == data_key.id
 
     def _get(self, credential_id: str) -> Credential:
         credential = self._rows.get(credential_id)
@@ -283,17 +327,15 @@ class CredentialService:
         )
 
 
-def _context(credential_id: str, group_id: str, group_name: str, provider: str, endpoint: str) -> tuple[str, ...]:
-    return ("api key", credential_id, group_id, group_name, provider, endpoint)
+def _as_sealed_now(credential: Credential, now: Credential | None, data_key: "DataKey") -> Credential:
+    """*credential*, which was read before; where the vault's key was changed since, with what is sealed now."""
+    if credential.key_id == data_key.id or now is None:
+        return credential
+    return replace(credential, encrypted_key=now.encrypted_key, nonce=now.nonce, key_id=now.key_id)
 
 
-def _altered(credential: Credential, group: Group) -> DecryptionFailedError:
-    return DecryptionFailedError(
-        f"the key `{credential.key_hint}` of group `{group.name}` does not open:"
-        " its row in the store was altered, moved or damaged",
-        hint=add_key_command(group.name, replace=True),
-        group=group.name,
-    )
+def _busy() -> StoreBusyError:
+    return StoreBusyError("the vault's key is being changed again and again", hint="try again")
 
 
 def _hint(secret: Secret) -> str:

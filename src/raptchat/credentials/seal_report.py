@@ -1,0 +1,87 @@
+"""Whether everything that is sealed opens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from raptchat.credentials.sealed_row import altered, open_row
+from raptchat.errors import DecryptionFailedError, RaptchatError, StoreBusyError
+from raptchat.gateway_url import check_gateway_url, origin
+from raptchat.records import Credential, Group, Slot
+
+if TYPE_CHECKING:
+    from raptchat.store import Store
+    from raptchat.vault import Vault
+    from raptchat.vault.sealing import DataKey
+
+# Each time, another process changed the vault's key meanwhile.
+_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SlotCheck:
+    """Whether a slot of the vault opens, and why not; `None` where it was not tried: a person would be asked."""
+
+    slot: Slot
+    opens: bool | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RowCheck:
+    """A credential, its group where there is one, and why its key does not open."""
+
+    credential: Credential
+    group: Group | None
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SealReport:
+    """Every slot, and every credential as the slots that open open it; no *rows* where no slot does."""
+
+    slots: list[SlotCheck]
+    rows: list[RowCheck]
+
+
+def check_seals(store: "Store", vault: "Vault", *, ask: bool) -> SealReport:
+    """Open every slot that is at hand, and every credential with each of them; a person is asked with *ask*."""
+    for _ in range(_ATTEMPTS):
+        before, slots, keys = store.vault.key(), [], []
+        for slot, found in vault.each_slot(ask=ask):
+            problem = str(found) if isinstance(found, RaptchatError) else None
+            slots.append(SlotCheck(slot, None if found is None else problem is None, problem))
+            if found is not None and not isinstance(found, RaptchatError):
+                keys.append(found)
+        with store.snapshot():
+            if store.vault.key() == before:
+                return SealReport(slots, _row_checks(store, keys) if keys else [])
+    raise StoreBusyError("the vault's key is being changed again and again", hint="try again")
+
+
+def _row_checks(store: "Store", keys: "Sequence[DataKey]") -> list[RowCheck]:
+    groups = {group.id: group for group in store.groups.all()}
+    checks = []
+    for credential in store.credentials.all():
+        group = groups.get(credential.group_id)
+        problem = _problem(credential, group, keys) if group else "its group is not in the store any more"
+        checks.append(RowCheck(credential, group, problem))
+    return checks
+
+
+def _problem(credential: Credential, group: Group, keys: "Sequence[DataKey]") -> str | None:
+    if credential.base_url is not None and _origin(credential.base_url) != credential.endpoint:
+        return str(altered(credential, group))
+    try:
+        for key in keys:
+            open_row(key, credential, group)
+    except DecryptionFailedError as error:
+        return str(error)
+    return None
+
+
+def _origin(url: str) -> str | None:
+    try:
+        return origin(check_gateway_url(url))
+    except ValueError:
+        return None

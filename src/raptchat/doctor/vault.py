@@ -1,0 +1,193 @@
+"""The areas `vault` and, of the store, `seals`: which slots open, and whether every key opens with them."""
+
+import os
+import shlex
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from raptchat.credentials import CredentialService
+from raptchat.doctor.finding import Check, Finding, ok, problem, warning
+from raptchat.doctor.store_file import RESTORE
+from raptchat.doctor.subject import Subject
+from raptchat.errors import RaptchatError
+from raptchat.factory import Factory
+from raptchat.naming import add_key_command
+from raptchat.records import Slot
+
+if TYPE_CHECKING:
+    from raptchat.credentials import SealReport, SlotCheck
+
+_KEYRING_VARIABLE = "PYTHON_KEYRING_BACKEND"
+_MOST_LISTED = 5
+_PATIENT_SECONDS = 2.0
+
+
+def checks(subject: Subject) -> list[Check]:
+    """What there is to look at; of a store whose tables are older nothing that is sealed can be read yet."""
+    found = [
+        Check("vault", "named files", lambda: _named_files(subject)),
+        Check("vault", "keyring variable", lambda: _keyring_variable(subject)),
+    ]
+    if subject.store is not None and subject.store.state == "absent":
+        found.insert(0, Check("vault", "slots", lambda: _no_vault(subject)))
+    elif subject.store is not None and subject.store.state == "current":
+        found.insert(0, Check("vault", "slots", lambda: _slots(subject)))
+    else:
+        text = "not looked at: the store cannot be read as it is, which is said above"
+        found.insert(0, Check("vault", "slots", lambda: [warning("vault", "slots", text)]))
+    return found
+
+
+def _slots(subject: Subject) -> Iterator[Finding]:
+    assert subject.store is not None
+    with subject.store.opened() as store, Factory(subject.working_settings, tell=subject.tell) as factory:
+        # Its own would make what is not there, and upgrade what is older.
+        factory.store = store
+        if not factory.vault.exists():
+            yield from _no_vault(subject)
+            return
+        begun = time.monotonic()
+        report = CredentialService(factory).check_seals()
+        took = time.monotonic() - begun
+        yield from _opening(report.slots)
+        yield from _seals(report)
+        slots = [one.slot for one in report.slots]
+        yield _recovery(slots)
+        # Whoever waited for a keyring in vain does not wait for it again.
+        backends = sorted({str(slot.params.get("backend")) for slot in slots if slot.kind == "keyring"})
+        if backends and took < _PATIENT_SECONDS:
+            yield from _keyring_of_today(backends, subject)
+        yield from _key_files(slots, subject)
+        yield from _leftovers(factory.vault.leftovers())
+
+
+def _no_vault(subject: Subject) -> Iterator[Finding]:
+    yield ok("vault", "slots", "none yet: the first raptchat group add-key makes the vault")
+    settings = subject.working_settings
+    if settings is not None and settings.master_key_file is None and settings.passphrase_file is None:
+        yield from _keyring_of_today([], subject)
+
+
+def _opening(slots: "list[SlotCheck]") -> Iterator[Finding]:
+    any_opens = any(one.opens for one in slots)
+    for one in slots:
+        name = f"{one.slot.kind} {one.slot.id[:8]}"
+        if one.opens:
+            yield ok("vault", name, "opens")
+        elif one.opens is None:
+            yield ok("vault", name, f"not tried: {_NOT_TRIED.get(one.slot.kind, 'it asks')}")
+        elif any_opens:
+            fix = f"raptchat vault remove {one.slot.id[:8]}, if what it opens with is lost"
+            yield warning("vault", name, _does_not_open(one), fix)
+        else:
+            yield problem("vault", name, _does_not_open(one), "bring back what it opens with, or use another slot")
+    if not slots:
+        text = "the vault has no slot: its rows were taken out of the store"
+        yield problem("vault", "slots", text, RESTORE)
+
+
+def _does_not_open(one: "SlotCheck") -> str:
+    return f"does not open: {one.problem}" if one.problem else "does not open"
+
+
+_NOT_TRIED = {
+    "passphrase": "nobody is asked for the passphrase here",
+    "recovery": "nobody is asked for the recovery key here",
+}
+
+
+def _seals(report: "SealReport") -> Iterator[Finding]:
+    bad = [one for one in report.rows if one.problem]
+    for one in bad[:_MOST_LISTED]:
+        fix = add_key_command(one.group.name, replace=True) if one.group else RESTORE
+        yield problem("store", "seals", f"{one.credential.key_hint}: {one.problem}", fix)
+    if len(bad) > _MOST_LISTED:
+        text = f"{len(bad) - _MOST_LISTED:,} more keys do not open"
+        yield problem("store", "seals", text, "raptchat vault check")
+    if not any(one.opens for one in report.slots):
+        yield warning("store", "seals", "no key was tried: no slot opens by itself", "raptchat vault check")
+    elif not bad:
+        yield ok("store", "seals", f"every key opens: {len(report.rows):,}")
+
+
+def _recovery(slots: list[Slot]) -> Finding:
+    if any(slot.kind == "recovery" for slot in slots):
+        return ok("vault", "recovery", "there is a recovery key")
+    text = "there is no recovery key: with the last of the slots above every key is lost"
+    return warning("vault", "recovery", text, "raptchat vault add recovery")
+
+
+def _keyring_of_today(remembered: list[str], subject: Subject) -> Iterator[Finding]:
+    """Whether there is a keyring, and whether it is the one that slots, if any, are *remembered* to be in."""
+    from raptchat.vault.keyring import OsKeyring
+
+    try:
+        now = OsKeyring.choose(subject.environ, interactive=False, tell=subject.tell).backend
+    except RaptchatError as error:
+        yield warning("vault", "keyring", str(error), error.hint)
+        return
+    for backend in remembered or [now]:
+        if backend == now:
+            yield ok("vault", "keyring", backend)
+        else:
+            text = f"the slot is in `{backend}`, and the keyring of today is `{now}`"
+            yield warning("vault", "keyring", text, "raptchat vault rotate --slot keyring")
+
+
+def _key_files(slots: list[Slot], subject: Subject) -> Iterator[Finding]:
+    assert subject.store is not None
+    for slot in slots:
+        if slot.kind != "file":
+            continue
+        path = Path(str(slot.params.get("path")))
+        if found := _not_private(path, "key file"):
+            yield found
+        elif path.parent == subject.store.path.parent:
+            text = f"`{path}` lies beside the store: a copy of the folder opens every key"
+            yield warning("vault", "key file", text, "keep it elsewhere, and name it in RAPTCHAT_MASTER_KEY_FILE")
+
+
+def _leftovers(left: list[Slot]) -> Iterator[Finding]:
+    if left:
+        kinds = ", ".join(sorted({slot.kind for slot in left}))
+        text = f"{len(left)} half made or half removed: {kinds}"
+        yield warning("vault", "leftovers", text, "the next raptchat vault add, remove or rotate clears it")
+
+
+def _named_files(subject: Subject) -> Iterator[Finding]:
+    for name, what in (("RAPTCHAT_MASTER_KEY_FILE", "key file"), ("RAPTCHAT_PASSPHRASE_FILE", "passphrase file")):
+        text = subject.environ.get(name)
+        if not text:
+            continue
+        if not os.path.exists(text):  # noqa: PTH110 - Path.exists raises for some paths
+            yield problem("vault", what, f"{name} names `{text}`, which is not there", f"unset {name}")
+        elif found := _not_private(Path(text), what):
+            yield found
+        else:
+            yield ok("vault", what, f"{name} names `{text}`")
+
+
+def _not_private(path: Path, what: str) -> Finding | None:
+    try:
+        status = path.stat()
+    except (OSError, ValueError):
+        return None  # that it does not open is said of its slot
+    mode = stat.S_IMODE(status.st_mode)
+    if not stat.S_ISREG(status.st_mode) or not mode & (stat.S_IRWXG | stat.S_IRWXO):
+        return None
+    text = f"others can read the {what} `{path}` (mode {mode:04o})"
+    return problem("vault", what, text, f"chmod 600 {shlex.quote(str(path))}")
+
+
+def _keyring_variable(subject: Subject) -> Iterator[Finding]:
+    from raptchat.vault.keyring import ALLOWED
+
+    name = subject.environ.get(_KEYRING_VARIABLE)
+    if not name:
+        return
+    text = f"{_KEYRING_VARIABLE} chooses `{name[:100]}`"
+    refused = "" if name in ALLOWED else ", which is refused: it is none of the operating system's"
+    yield warning("vault", "keyring variable", text + refused, f"unset {_KEYRING_VARIABLE}")

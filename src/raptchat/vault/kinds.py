@@ -1,0 +1,50 @@
+"""Every kind of slot, by its name."""
+
+from pathlib import Path
+from typing import Literal, get_args
+
+from raptchat.config import Settings
+from raptchat.errors import DecryptionFailedError
+from raptchat.outside import safe_line
+from raptchat.vault.keyring import Patience
+from raptchat.vault.recovery_slot import RecoveryKind
+from raptchat.vault.slots import FileKind, KeyringKind, Kind, NamedFile, PassphraseKind, Person
+
+SlotKind = Literal["keyring", "file", "passphrase", "recovery"]
+KINDS: tuple[SlotKind, ...] = get_args(SlotKind)
+
+# First what is quick; a question to a person last, and of those the one that is looked for in a drawer.
+OPENING_ORDER: tuple[SlotKind, ...] = ("file", "keyring", "passphrase", "recovery")
+
+
+class Kinds:
+    """The kinds of slot, as the environment and the person who is there make them."""
+
+    def __init__(self, settings: Settings, person: Person) -> None:
+        self._settings = settings
+        self._person = person
+        self._named = NamedFile(settings.master_key_file)
+        self.patience = Patience(interactive=person.ask is not None, tell=person.tell)
+
+    def get(self, kind: str, *, path: Path | None = None, renewed: bool = False) -> Kind:
+        """The *kind* of a slot; *path* is a new key file's, *renewed* a slot's that gets another secret.
+
+        Raises `DecryptionFailedError` for a kind that there is not.
+        """
+        if kind == "keyring":
+            return KeyringKind(self._person, self.patience)
+        if kind == "file":
+            return FileKind(self._named, path)
+        if kind == "passphrase":
+            # The passphrase file holds the passphrase of before.
+            typed = renewed and self._person.ask is not None
+            return PassphraseKind(None if typed else self._settings.passphrase_file, self._person)
+        if kind == "recovery":
+            return RecoveryKind(self._named, self._person)
+        raise DecryptionFailedError(f"the vault has a slot of an unknown kind: `{safe_line(kind)}`")
+
+    def default(self) -> SlotKind:
+        """The kind that a vault begins with where nobody says which."""
+        if self._named.path is not None:
+            return "file"
+        return "passphrase" if self._settings.passphrase_file is not None else "keyring"

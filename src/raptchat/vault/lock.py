@@ -1,0 +1,43 @@
+"""Only one process changes the slots of a store at a time."""
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from raptchat.errors import StoreBusyError, StoreError
+
+# Longer than a person has for the keyring's prompt: whoever holds the lock ends before.
+LOCK_SECONDS = 150.0
+
+_PAUSE_SECONDS = 0.05
+
+
+@contextmanager
+def vault_lock(store: Path, *, seconds: float | None = None) -> Iterator[None]:
+    """Hold the lock file beside *store*; a dead process's lock is gone with it.
+
+    Raises `StoreBusyError` after *seconds* (150 unless told), `StoreError` when there can be no such file.
+    """
+    path = store.with_name(f"{store.name}.vault-lock")
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StoreError(f"the vault of `{store}` cannot be changed: {error.strerror}") from None
+    try:
+        deadline = time.monotonic() + (LOCK_SECONDS if seconds is None else seconds)
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise StoreBusyError("another process is changing the vault", hint="try again") from None
+                time.sleep(_PAUSE_SECONDS)
+            except OSError as error:  # a file system without locks
+                raise StoreError(f"the vault of `{store}` cannot be changed: {error.strerror}") from None
+        yield
+    finally:
+        os.close(descriptor)

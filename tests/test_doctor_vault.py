@@ -1,0 +1,270 @@
+"""`raptchat doctor` on vaults whose slots open, do not open, or are not asked for."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from diagnosis import diagnose, own_home_fixture  # noqa: F401 - a fixture
+from processes import AtTerminal
+from secret_service import SecretService
+
+from raptchat.config import Settings
+from raptchat.demo import DEMO_KEY, DemoGateway
+from raptchat.doctor import Subject
+from raptchat.doctor.vault import _keyring_of_today
+from raptchat.factory import Factory
+from raptchat.vault import keyring as os_keyring
+
+pytestmark = pytest.mark.usefixtures("own_home")
+
+SECRET_SERVICE = "keyring.backends.SecretService.Keyring"
+
+
+@pytest.fixture
+def passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file with a passphrase, which the environment names."""
+    file = tmp_path / "passphrase"
+    file.write_text("correct horse\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("RAPTCHAT_PASSPHRASE_FILE", str(file))
+    return file
+
+
+@pytest.fixture
+def in_keyring(raptchat: Run, gateway: DemoGateway, home: Path, secret_service: SecretService) -> Iterator[Run]:
+    """The app, with a group whose key is sealed by a real keyring."""
+    with pytest.MonkeyPatch.context() as patch:
+        kept = {"RAPTCHAT_HOME": str(home), "AI_GATEWAY_URL": gateway.url}
+        secret_service.apply(patch)
+        for name, value in kept.items():
+            patch.setenv(name, value)
+        raptchat("vault init --keyring")
+        raptchat("group add-key biology --stdin", stdin=DEMO_KEY)
+        yield raptchat
+
+
+def slot_of(raptchat: Run, kind: str) -> str:
+    slots = json.loads(raptchat("vault status --json").out)["slots"]
+    return next(str(one["id"]) for one in slots if one["kind"] == kind)
+
+
+def test_each_slot_and_each_key_is_said_to_open(biology: Run) -> None:
+    found = diagnose(biology)
+
+    assert found.the("vault", f"file {slot_of(biology, 'file')[:8]}")["text"] == "opens"
+    assert found.the("store", "seals")["text"] == "every key opens: 1"
+    assert found.the("vault", "recovery")["fix"] == "raptchat vault add recovery"
+
+
+def test_a_recovery_key_is_said_to_be_there(biology: Run) -> None:
+    shown: list[str] = []
+    with Factory(Settings.load(), keep=shown.append) as factory:
+        factory.vault.add("recovery")
+    found = diagnose(biology)
+
+    assert found.worse() == []
+    assert "nobody is asked" in found.the("vault", f"recovery {slot_of(biology, 'recovery')[:8]}")["text"]
+    assert shown[0] not in json.dumps(found.document)
+
+
+def test_before_there_is_a_vault_it_says_whether_there_is_a_keyring_for_it(
+    raptchat: Run, home: Path, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raptchat("group create biology")
+    found = diagnose(raptchat)
+    assert found.worse() == [("vault", "keyring", "warning")]
+    assert found.the("vault", "keyring")["fix"].startswith("raptchat vault init --file PATH")
+
+    monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", os.devnull)
+    assert diagnose(raptchat).of("vault", "keyring") == []
+
+    monkeypatch.delenv("RAPTCHAT_MASTER_KEY_FILE")
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", secret_service.environ["DBUS_SESSION_BUS_ADDRESS"])
+    assert diagnose(raptchat).the("vault", "keyring")["text"] == SECRET_SERVICE
+
+
+def test_the_only_slot_that_does_not_open_is_a_problem(biology: Run, tmp_path: Path) -> None:
+    (tmp_path / "master.key").unlink()
+    found = diagnose(biology, ok=False)
+
+    slot = found.the("vault", f"file {slot_of(biology, 'file')[:8]}")
+    assert slot["level"] == "problem"
+    assert "cannot be read" in slot["text"]
+    assert "no key was tried" in found.the("store", "seals")["text"]
+    assert found.the("store", "integrity")["level"] == "ok"
+
+
+def test_one_of_two_slots_that_does_not_open_is_a_warning(biology: Run, tmp_path: Path, passphrase: Path) -> None:
+    biology("vault add passphrase")
+    (tmp_path / "master.key").unlink()
+    found = diagnose(biology)
+
+    lost = slot_of(biology, "file")[:8]
+    assert found.the("vault", f"file {lost}")["level"] == "warning"
+    assert found.the("vault", f"file {lost}")["fix"].startswith(f"raptchat vault remove {lost}")
+    assert found.the("vault", f"passphrase {slot_of(biology, 'passphrase')[:8]}")["text"] == "opens"
+    assert found.the("store", "seals")["level"] == "ok"
+
+
+def test_nobody_is_asked_for_a_passphrase(
+    biology: Run, passphrase: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    biology("vault add passphrase")
+    monkeypatch.delenv("RAPTCHAT_PASSPHRASE_FILE")
+    with AtTerminal("doctor", "--offline") as terminal:
+        said = terminal.ends(0)
+
+    assert "nobody is asked" in " ".join(said.split())
+    assert "Passphrase" not in said
+    biology("vault remove file --yes", exit_code=2)
+    (tmp_path / "master.key").unlink()
+    assert (
+        "not tried"
+        in diagnose(biology, ok=False).the("vault", f"passphrase {slot_of(biology, 'passphrase')[:8]}")["text"]
+    )
+
+
+def test_a_key_that_was_altered_is_named_and_the_others_are_opened(biology: Run, home: Path) -> None:
+    biology("group add-key history --stdin --allow-shared", stdin=DEMO_KEY)
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute(
+            "UPDATE ai_credentials SET endpoint = 'https://thief.example:443' WHERE group_id ="
+            " (SELECT id FROM groups WHERE name = 'history')"
+        )
+    found = diagnose(biology, ok=False)
+
+    seal = found.the("store", "seals")
+    assert (seal["level"], "`history`" in seal["text"]) == ("problem", True)
+    assert seal["fix"] == "raptchat group add-key history --replace"
+
+
+def test_of_many_altered_keys_a_few_are_named(biology: Run, home: Path) -> None:
+    for number in range(6):
+        biology(f"group add-key g{number} --stdin --allow-shared", stdin=DEMO_KEY)
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("UPDATE ai_credentials SET nonce = zeroblob(12)")
+    found = diagnose(biology, ok=False).of("store", "seals")
+
+    assert len(found) == 6
+    assert found[-1]["text"] == "2 more keys do not open"
+
+
+def test_slots_that_were_taken_out_are_a_problem(biology: Run, home: Path) -> None:
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("DELETE FROM vault_slots")
+    found = diagnose(biology, ok=False)
+
+    assert [one["level"] for one in found.of("vault", "slots")] == ["problem"]
+
+
+def test_a_data_key_that_was_taken_out_is_a_problem_with_its_fix(biology: Run, home: Path) -> None:
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("DELETE FROM vault_keys")
+    slots = diagnose(biology, ok=False).the("vault", "slots")
+
+    assert (slots["level"], "taken out of the store" in slots["text"]) == ("problem", True)
+    assert slots["fix"]
+
+
+def test_what_a_killed_process_left_is_said(biology: Run, home: Path) -> None:
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute(
+            "INSERT INTO vault_slots (id, kind, state, params, created_at)"
+            " VALUES ('0b3e7c5e-1f0c-4b52-8a5e-6a7f9ad5a001', 'file', 'pending', '{}', '2026-11-01T00:00:00Z')"
+        )
+
+    assert "1 half made or half removed: file" in diagnose(biology, ok=False).the("vault", "leftovers")["text"]
+
+
+def test_a_key_file_that_others_read_is_a_problem(biology: Run, tmp_path: Path) -> None:
+    (tmp_path / "master.key").chmod(0o640)
+    found = diagnose(biology, ok=False)
+
+    assert found.the("vault", "key file")["fix"] == f"chmod 600 {tmp_path}/master.key"
+
+
+def test_a_key_file_beside_the_store_is_a_warning(raptchat: Run, home: Path) -> None:
+    raptchat(["vault", "init", "--file", str(home / "master.key")])
+
+    assert "a copy of the folder opens every key" in diagnose(raptchat).the("vault", "key file")["text"]
+
+
+def test_files_that_variables_name_are_looked_at(
+    biology: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAPTCHAT_PASSPHRASE_FILE", str(tmp_path / "nowhere"))
+    assert "is not there" in diagnose(biology, ok=False).the("vault", "passphrase file")["text"]
+    monkeypatch.delenv("RAPTCHAT_PASSPHRASE_FILE")
+    monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(tmp_path / "master.key"))
+    assert diagnose(biology).the("vault", "key file")["level"] == "ok"
+    (tmp_path / "master.key").chmod(0o604)
+    assert {one["level"] for one in diagnose(biology, ok=False).of("vault", "key file")} == {"problem"}
+
+
+def test_with_broken_settings_the_vault_is_still_looked_at(biology: Run, home: Path) -> None:
+    (home / "config.toml").write_text("AI_MAX_RETRIES = 'many'\n")
+    found = diagnose(biology, ok=False)
+
+    assert found.the("environment", "settings")["level"] == "problem"
+    assert found.the("store", "seals")["text"] == "every key opens: 1"
+
+
+def test_a_keyring_slot_is_in_the_keyring_of_today(in_keyring: Run) -> None:
+    found = diagnose(in_keyring)
+
+    assert found.the("vault", "keyring") == {
+        "area": "vault",
+        "name": "keyring",
+        "level": "ok",
+        "text": SECRET_SERVICE,
+        "fix": None,
+    }
+    assert found.the("store", "seals")["level"] == "ok"
+
+
+def test_a_locked_keyring_is_a_problem(in_keyring: Run, secret_service: SecretService) -> None:
+    secret_service.lock()
+    try:
+        found = diagnose(in_keyring, ok=False)
+    finally:
+        secret_service.unlock()
+
+    slot = found.the("vault", f"keyring {slot_of(in_keyring, 'keyring')[:8]}")
+    assert (slot["level"], "locked" in slot["text"]) == ("problem", True)
+    assert found.the("store", "mode")["level"] == "ok"
+
+
+def test_a_slot_in_another_keyring_than_that_of_today_is_a_warning(in_keyring: Run) -> None:
+    [found] = _keyring_of_today(["keyring.backends.kwallet.DBusKeyring"], Subject.found())
+
+    assert (found.level, found.fix) == ("warning", "raptchat vault rotate --slot keyring")
+    assert SECRET_SERVICE in found.text
+
+
+def test_a_keyring_that_a_variable_names_is_said(in_keyring: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", SECRET_SERVICE)
+    assert "refused" not in diagnose(in_keyring).the("vault", "keyring variable")["text"]
+
+    monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
+    found = diagnose(in_keyring, ok=False)
+    assert "refused" in found.the("vault", "keyring variable")["text"]
+    assert found.the("vault", "keyring")["level"] == "warning"
+
+
+def test_a_keyring_that_does_not_answer_is_given_up(
+    in_keyring: Run, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(os_keyring, "NOTICE_SECONDS", 0.1)
+    with secret_service.nobody_at_the_display():
+        secret_service.lock()
+        said = in_keyring("doctor --offline", exit_code=1)
+    secret_service.unlock()
+
+    assert "waiting for the operating system's keyring" in said.err
+    assert "did not answer within" in said.out
