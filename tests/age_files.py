@@ -1,12 +1,9 @@
-"""Files in the age format, and who else makes and opens them: `pyrage`, and the stock `age`."""
+"""Files in the age format, made and opened by `pyrage`."""
 
 import base64
-import os
-import shutil
 from pathlib import Path
 
 import pyrage
-import pytest
 
 from raptchat.bundle import age_passphrase
 from raptchat.secret import Secret
@@ -41,13 +38,3 @@ class Identity:
     def decrypt(self, data: bytes) -> bytes:
         """What is in *data*."""
         return bytes(pyrage.decrypt(data, [self._made]))
-
-
-def stock_age(program: str = "age") -> str:
-    """Where the stock `age` is; without it the test is left out, but not in CI, which installs it."""
-    if found := shutil.which(program):
-        return found
-    reason = f"needs `{program}`: apt-get install age"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -22,6 +23,9 @@ from raptchat.cli import app
 from raptchat.config import Settings
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.factory import Factory
+
+# Started in the background by a script, tests ignore Ctrl-C, and so would all that they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Whatever of this is set where the tests run must not reach them.
 OUTSIDE = (
@@ -51,8 +55,11 @@ OUTSIDE = (
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A home of its own for every test; nothing of the real one is read or written."""
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Iterator[Path]:
+    """A home of its own for every test; nothing of the real one is read or written.
+
+    Afterwards the key that most tests use must stand readable in no file of it, and in no line of a log.
+    """
     for name in OUTSIDE:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.lower(), raising=False)
@@ -61,7 +68,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("RAPTCHAT_HOME", str(folder))
     monkeypatch.chdir(tmp_path)
-    return folder
+    yield folder
+    assert [path for path in folder.rglob("*") if path.is_file() and DEMO_KEY.encode() in path.read_bytes()] == []
+    assert DEMO_KEY not in caplog.text
 
 
 @pytest.fixture
@@ -69,8 +78,10 @@ def trials(request: pytest.FixtureRequest) -> Iterator[Trials]:
     """How often a test that is `tried` tries, and what it met."""
     made = Trials(request.param, request.node.nodeid.partition("[")[0])
     made.resume()
+    before = request.session.testsfailed
     yield made
-    made.save(failed=0 if made.finished else 1)
+    made.failed += request.session.testsfailed - before
+    made.save()
 
 
 @pytest.fixture
@@ -110,6 +121,7 @@ def raptchat(home: Path) -> Run:
         args = shlex.split(words) if isinstance(words, str) else words
         result = runner.invoke(app, args, input=stdin)
         assert result.exit_code == exit_code, (args, result.exit_code, result.stdout, result.stderr)
+        assert DEMO_KEY not in result.stdout + result.stderr, args
         return Said(result.stdout, result.stderr, result.exit_code)
 
     return run

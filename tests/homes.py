@@ -34,9 +34,6 @@ QUESTION = "one two three four"
 # A request that was not sent, and of which nobody was told, is waited for no longer than that.
 BRIEF = {"AI_REQUEST_TIMEOUT_MS": "3000", "AI_MAX_RETRIES": "0"}
 
-# What is written beside its place, and stays there when its writer is killed.
-UNFINISHED = (".*.key.????????", "copy.????????.new", ".raptchat-*")
-
 Keys = Mapping[str, list[str]]
 
 
@@ -168,7 +165,7 @@ def clean(home: Home, *files: str) -> None:
     [(store_id,)] = home.query("SELECT id FROM store")
     slots = home.query("SELECT id, kind, state FROM vault_slots")
     assert {state for _, _, state in slots} <= {"active"}, slots
-    known = ("raptchat.db", "raptchat.db.vault-lock", "master.key", "paper-*", *UNFINISHED, *files)
+    known = ("raptchat.db", "raptchat.db.vault-lock", "master.key", "paper-*", *files)
     strange = {name for name in home.names() if not any(fnmatchcase(name, pattern) for pattern in known)}
     assert not strange, strange
     if keyring_entries.reachable():

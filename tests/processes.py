@@ -15,6 +15,8 @@ from typing import Self
 import pytest
 from screen import shown
 
+from raptchat.demo import DEMO_KEY
+
 PATIENCE_SECONDS = 30.0
 
 RAPTCHAT = (sys.executable, "-m", "raptchat")
@@ -42,6 +44,7 @@ def run(
     out, err = ended.stdout.decode(), ended.stderr.decode()
     if exit_code is not None:
         assert ended.returncode == exit_code, (words, ended.returncode, out, err)
+    assert DEMO_KEY not in out + err, words
     return subprocess.CompletedProcess(ended.args, ended.returncode, out, err)
 
 

@@ -7,7 +7,6 @@ there is nobody to show a prompt, unless a test puts somebody there. Needs Linux
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from programs import installed
 
 if sys.platform == "linux":  # the only place where `keyring` brings SecretStorage along
     import secretstorage
@@ -48,7 +48,6 @@ if sys.platform == "linux":  # the only place where `keyring` brings SecretStora
 
 __all__ = ["SecretService", "fresh_secret_service", "running_secret_service", "secret_service", "shared_daemon"]
 
-PROGRAMS = ("dbus-daemon", "gnome-keyring-daemon")
 PASSWORD = "correct horse"
 PATIENCE_SECONDS = 20.0
 
@@ -241,13 +240,8 @@ def fresh_secret_service() -> Iterator[SecretService]:
 def _require_programs() -> None:
     if sys.platform != "linux":
         pytest.skip("the Secret Service is a keyring of Linux desktops")
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
-    if not missing:
-        return
-    reason = f"{' and '.join(missing)} not found (Debian packages gnome-keyring and dbus-daemon)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    installed("dbus-daemon", "dbus-daemon")
+    installed("gnome-keyring-daemon", "gnome-keyring")
 
 
 def _kill(process: "subprocess.Popen[bytes] | None") -> None:

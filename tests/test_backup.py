@@ -187,7 +187,7 @@ def a_nul(path: Path, folder: Path) -> Path:
 
 def too_long(path: Path, folder: Path) -> Path:
     del path
-    return folder / ("x" * 250)
+    return folder / ("x" * 256)
 
 
 def unwritable(path: Path, folder: Path) -> Path:

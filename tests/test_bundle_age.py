@@ -43,12 +43,53 @@ def test_a_file_for_a_passphrase_opens_whatever_its_size(size: int) -> None:
     content = (bytes(range(256)) * 800)[:size]
     first, second = with_passphrase(content, "x"), with_passphrase(content, "x")
 
-    assert pyrage.passphrase.decrypt(first, "x") == content
+    assert pyrage.passphrase.decrypt(first, "x") == age.decrypt(first, passphrase=Secret("x")) == content
     assert len(first) == len(second)
     assert not set(first.splitlines()[1:4]) & set(second.splitlines()[1:4])
     for cut in (1, 16, 65_552):  # the last of these is a whole chunk
         with pytest.raises((UsageError, DecryptionFailedError)):
             age.decrypt(first[:-cut], passphrase=Secret("x"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (rb"(?s)(.*)", rb"\1 "),
+        (rb"\n---", rb"\n-> grease\n\n---"),
+        (rb"(-> scrypt .*\n.*\n)", rb"\1\1"),
+        (rb" 1\n", b" 01\n"),
+        (rb" 1\n", b" 2\n"),
+        (rb" 1\n", b" 1 1\n"),
+        (rb"\n--- ", b"=\n--- "),
+        (rb"\n", b"\r\n"),
+        (rb"--- .*\n", b"--- " + b"A" * 43 + b"\n"),
+    ],
+)
+def test_a_file_for_a_passphrase_has_one_spelling(before: bytes, after: bytes) -> None:
+    data = with_passphrase(CONTENT, "x")
+    changed = re.sub(before, after, data, count=1)
+
+    assert changed != data
+    with pytest.raises((UsageError, DecryptionFailedError)):
+        age.decrypt(changed, passphrase=Secret("x"))
+    with pytest.raises(pyrage.DecryptError):
+        pyrage.passphrase.decrypt(changed, "x")
+
+
+def test_the_chunks_of_a_file_stay_in_their_order() -> None:
+    data, size = with_passphrase(bytes(4 * 65_536), "x"), 65_552
+    header, chunks = data[: -4 * size], [data[-number * size :][:size] for number in (4, 3, 2, 1)]
+    first, second, third, last = chunks
+
+    assert age.decrypt(header + b"".join(chunks), passphrase=Secret("x")) == bytes(4 * 65_536)
+    for wrong in ([second, first, third, last], [first, third, last], chunks[:3], [*chunks, last], []):
+        with pytest.raises(DecryptionFailedError):
+            age.decrypt(header + b"".join(wrong), passphrase=Secret("x"))
+
+
+def test_a_machine_with_too_little_memory_says_so() -> None:
+    with pytest.raises(UsageError, match="MiB of memory, and there is less"):
+        with_passphrase(CONTENT, "x", log_n=40)  # more than any machine can address
 
 
 def test_what_is_encrypted_for_recipients_opens_with_an_identity_of_any(

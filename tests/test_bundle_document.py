@@ -164,7 +164,6 @@ def test_without_conversations_there_is_nothing_of_them(tmp_path: Path) -> None:
         ("groups.0.credentials.0.apiKey", f" {KEY}", "not in its one spelling"),
         ("groups.0.credentials.0.apiKey", "k" * 513, "longer than 512"),
         ("groups.0.credentials.0.provider", "another", "no provider"),
-        ("groups.0.credentials.0.label", "l" * 5000, "longer than 4096"),
         ("groups.0.credentials.0.baseUrl", "http://gateway.example/v1", "must be https"),
         ("groups.0.credentials.0.baseUrl", "https://evil.example/v1", "is not where `baseUrl` is"),
         ("groups.0.credentials.0.endpoint", "https://evil.example:443", "is not where `baseUrl` is"),
@@ -220,12 +219,22 @@ def test_two_groups_of_one_name_are_refused(name: str) -> None:
         (b'{"format": "raptchat bundle"} {}', "no JSON document"),
         (b"null", "`document` is not an object"),
         (b"[" + b"[]," * 5_000_000, "more values than one has"),
+        (b'["\\"' + b"[]," * 5_000_000, "no JSON document"),
+        (b'"\\' * 1_000_000, "no JSON document"),
     ],
     ids=lambda each: repr(each[:24]),
 )
 def test_what_is_no_such_document_is_refused(data: bytes, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         document.read(data)
+
+
+def test_what_is_said_is_not_taken_for_values() -> None:
+    code = 'print(["a", {"b": [1, 2]}])\\ \n' * 800_000
+
+    bundle = read(changed("groups.0.sessions.0.messages.0.content", code))
+
+    assert bundle.groups[0].sessions[0].messages[0].content == code
 
 
 def test_an_attachment_has_no_path_in_its_name() -> None:

@@ -20,6 +20,7 @@ from raptchat.bundle import document
 from raptchat.bundle.taking_in import Choice, TakingIn, conflicts
 from raptchat.errors import DecryptionFailedError, RaptchatError, StoreBusyError
 from raptchat.store.search import Query
+from raptchat.vault import Rotation
 
 
 @pytest.fixture
@@ -261,7 +262,7 @@ def test_a_name_that_begins_the_id_of_another_group_is_refused(here: Factory, th
     wanted = exported(there)
     for name in (mine.id[:8], mine.id.upper(), mine.id[:4]):
         wanted["groups"][0]["name"] = name
-        with pytest.raises(UsageError, match="as the id of group `biology` begins"):
+        with pytest.raises(UsageError, match=f"as the id of another group begins: `{mine.id}`"):
             imported(here, wanted)
     wanted["groups"][0]["name"] = mine.id[:3]
     imported(here, wanted)
@@ -271,7 +272,7 @@ def test_a_name_that_begins_an_id_of_the_bundle_is_refused(here: Factory, there:
     first = add(there, "biology")
     add(there, first.id[:6])
 
-    with pytest.raises(UsageError, match="as the id of group `biology` begins"):
+    with pytest.raises(UsageError, match=f"as the id of another group begins: `{first.id}`"):
         imported(here, exported(there))
 
 
@@ -388,6 +389,30 @@ def test_any_store_comes_back_as_it_was(trials: Trials, tmp_path: Path) -> None:
                 trials.count(came_back=1)
 
         there_and_back()
+
+
+@pytest.mark.parametrize("times", [1, 100])
+def test_a_vault_that_is_rotated_meanwhile_is_taken_out_whole(there: Factory, tmp_path: Path, times: int) -> None:
+    add(there, "biology", KEY)
+    add(there, "history", OTHER)
+    connection = there.store._connection.raw
+    rotated: list[Rotation] = []
+    with store_in(tmp_path / "there") as other:
+
+        def rotate(statement: str) -> None:
+            if statement == "BEGIN" and len(rotated) < times:
+                connection.set_trace_callback(None)
+                rotated.append(CredentialService(other).rotate_vault())
+                connection.set_trace_callback(rotate)
+
+        connection.set_trace_callback(rotate)
+        if times == 1:
+            assert [keys_of(there, name) for name in ("biology", "history")] == [[(KEY, True)], [(OTHER, True)]]
+            assert len(rotated) == 1
+        else:
+            with pytest.raises(StoreBusyError, match="again and again"):
+                exported(there)
+        connection.set_trace_callback(None)
 
 
 def test_what_a_row_says_is_taken_out_only_as_it_was_sealed(there: Factory) -> None:

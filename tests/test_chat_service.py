@@ -188,6 +188,38 @@ def test_what_arrived_is_stored_also_while_nothing_more_comes(desk: Desk, monkey
     assert isinstance(error, IncompleteReplyError)
 
 
+class UnconfirmedCommit:
+    """A connection whose disk fails once, when a reply is first saved: after the journal is gone (fsync(2))."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.failed = False
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._connection, name)
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        reply = "SELECT 1 FROM messages WHERE role = 'assistant'"
+        fails = sql == "COMMIT" and not self.failed and self._connection.execute(reply).fetchone()
+        cursor = self._connection.execute(sql, *parameters)
+        if fails:
+            self.failed = True
+            error = sqlite3.OperationalError("disk I/O error")
+            error.sqlite_errorname = "SQLITE_IOERR_DIR_FSYNC"
+            raise error
+        return cursor
+
+
+def test_a_save_that_stands_though_the_disk_failed_is_gone_on_with(desk: Desk) -> None:
+    connection = desk.factory.store._connection
+    connection.raw = disk = UnconfirmedCommit(connection.raw)  # type: ignore[assignment]
+    shown, done, error = desk.send("one two three")
+
+    assert disk.failed
+    assert (done is not None, error) == (True, None)
+    assert desk.messages() == [("user", "one two three", "complete"), ("assistant", shown, "complete")]
+
+
 def test_an_autosave_that_fails_ends_quietly_and_the_last_save_says_why(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

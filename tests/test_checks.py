@@ -127,10 +127,9 @@ def test_a_file_that_is_not_there_has_no_facts(path: Path, name: str) -> None:
 
 def test_the_copies_beside_a_store_are_those_that_may_hold_what_was_removed(path: Path) -> None:
     ours = [
-        "raptchat.db.0a1b2c3d.new",
         "raptchat.db.before-restore-1.bak",
         "raptchat.db.v1.bak",
-        "raptchat.db.v2.bak.0a1b2c3d.new",
+        ".raptchat-0a1b2c3d.new",
     ]
     for name in [*ours, "raptchat.db-journal", "raptchat.db.vault-lock", "another.db.v1.bak", "raptchat.dbx.bak"]:
         path.with_name(name).touch()

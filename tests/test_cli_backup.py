@@ -10,6 +10,7 @@ from processes import AtTerminal
 
 from raptchat.demo import DEMO_KEY
 from raptchat.store import Store
+from raptchat.vault.lock import vault_lock
 
 
 @pytest.fixture
@@ -122,6 +123,17 @@ def test_a_person_is_asked_once_the_copy_is_known_to_be_good(chatted: Run, home:
         terminal.keys("y\r")
         terminal.ends(0)
     assert rows(home, "SELECT count(*) FROM groups") == [(1,)]
+
+
+def test_a_change_of_the_vault_is_waited_for(chatted: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raptchat.vault.lock.LOCK_SECONDS", 0.1)
+    chatted("backup copy.bak")
+    with vault_lock(home / "raptchat.db"):
+        said = chatted("restore copy.bak --yes", exit_code=75)
+
+    assert "another process is changing the vault" in said.err
+    assert not list(home.glob("*.bak"))
+    chatted("restore copy.bak --yes")
 
 
 def test_a_lost_store_comes_back_unasked(chatted: Run, home: Path) -> None:

@@ -59,6 +59,14 @@ def test_only_those_of_a_group_also_of_one_that_was_removed(busy: Run) -> None:
     assert "biology" in busy("events -g biologie", exit_code=3).err
 
 
+def test_a_group_keeps_its_events_under_a_new_name(busy: Run) -> None:
+    busy("group rename biology cells")
+
+    [renamed, *before] = json.loads(busy("events -g cells --json").out)
+    assert (renamed["action"], renamed["group"], renamed["command"]) == ("group.rename", "biology", "group rename")
+    assert [one["action"] for one in before].count("credential.create") == 2
+
+
 def test_a_new_group_of_the_same_name_has_only_its_own(busy: Run) -> None:
     busy("group create history")
 

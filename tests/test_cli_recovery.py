@@ -191,7 +191,7 @@ def test_what_is_not_typed_back_is_no_key(biology: Run, home: Path) -> None:
                 assert "That was not group" in "\n".join(terminal.screen())
         said = terminal.ends(2)
 
-    assert "the recovery key was not confirmed, and is void" in said
+    assert "the new recovery key was not confirmed, and is void\r\nhint: raptchat vault add recovery" in said
     assert not set(groups) & set(seen_later(terminal).split())
     assert rows(home, "SELECT kind, state FROM vault_slots") == [("file", "active")]
 
@@ -321,6 +321,19 @@ def test_a_recovery_key_in_a_file_opens_a_store_without_its_key_file(
     biology("chat hello")
     file.write_text(paper[:-1] + ("A" if paper[-1] != "A" else "B"))
     biology("chat hello", exit_code=78)
+
+
+def test_of_an_exchange_that_is_given_up_the_one_of_before_is_left(biology: Run, paper: str) -> None:
+    with AtTerminal("vault", "rotate", "--slot", "recovery", columns=200) as terminal:
+        terminal.until(WRITTEN_DOWN)
+        terminal.keys("\x04")
+        said = terminal.ends(2)
+    assert "that of before still opens the vault\r\nhint: raptchat vault rotate --slot recovery" in said
+
+    with AtTerminal("vault", "check") as terminal:
+        terminal.until("Recovery key: ")
+        terminal.keys(f"{paper}\r")
+        terminal.ends(0)
 
 
 def test_a_recovery_key_is_exchanged_for_another(

@@ -116,7 +116,10 @@ def test_a_rotation_seals_every_key_anew_and_every_slot_goes_on(
     monkeypatch.delenv("RAPTCHAT_PASSPHRASE_FILE")
     before = rows(home, "SELECT id, encrypted_key FROM ai_credentials ORDER BY id")
 
-    assert "sealed anew: 2 keys" in biology("vault rotate").err
+    said = biology("vault rotate").err
+    assert "sealed anew: 2 keys" in said
+    assert "older copies of the store still open with file, passphrase" in said
+    assert "keyring" not in said
 
     after = rows(home, "SELECT id, encrypted_key FROM ai_credentials ORDER BY id")
     assert [id_ for id_, _ in after] == [id_ for id_, _ in before]
@@ -137,11 +140,13 @@ def test_a_slot_gets_another_secret(
     newer = tmp_path / "newer.key"
     said = biology(["vault", "rotate", "--slot", "file", "--file", str(newer)]).err
     assert "the file slot has a new secret" in said
+    assert f"{tmp_path / 'master.key'} is still there, and opens older copies" in said
     assert newer.exists()
     (tmp_path / "master.key").unlink()
     biology("chat hello")
     assert rows(home, "SELECT encrypted_key FROM ai_credentials") == [(sealed,)]
     assert "--file goes with --slot" in biology("vault rotate --file x", exit_code=2).err
+    assert "not with `keyring`" in biology("vault rotate --slot keyring --file x", exit_code=2).err
     assert "there is no slot `passphrase`" in biology("vault rotate --slot passphrase", exit_code=2).err
 
 
@@ -164,7 +169,9 @@ def test_a_rotation_leaves_one_new_entry_in_the_keyring(
     raptchat("group add-key biology --stdin", stdin=DEMO_KEY)
     entries = [secret_service.services()]
     for words in ("vault rotate", "vault rotate --slot keyring"):
-        raptchat(words)
+        said = raptchat(words).err
+        assert ("with the keyring older copies do not open any more" in said) == (words == "vault rotate")
+        assert "still open" not in said
         entries.append(secret_service.services())
         raptchat("chat hello")
 
@@ -172,13 +179,30 @@ def test_a_rotation_leaves_one_new_entry_in_the_keyring(
     assert len(set.union(*entries)) == 3
 
 
-def test_after_a_removal_a_rotation_is_suggested(
-    biology: Run, passphrase: Path, monkeypatch: pytest.MonkeyPatch
+def test_after_a_removal_it_is_said_what_still_opens(
+    biology: Run, tmp_path: Path, passphrase: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RAPTCHAT_PASSPHRASE_FILE", str(passphrase))
     biology("vault add passphrase")
 
-    assert "raptchat vault rotate" in biology("vault remove file --yes").err
+    said = biology("vault remove file --yes").err
+    assert "raptchat vault rotate" in said
+    assert f"{tmp_path / 'master.key'} is still there" in said
+
+
+def test_a_key_file_that_was_made_anew_at_its_place_is_not_to_be_deleted(
+    biology: Run, tmp_path: Path, passphrase: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAPTCHAT_PASSPHRASE_FILE", str(passphrase))
+    biology("vault add passphrase")
+    key_file = tmp_path / "master.key"
+    key_file.unlink()
+
+    assert "still there" not in biology(["vault", "rotate", "--slot", "file", "--file", str(key_file)]).err
+    assert biology("vault check").out.count("opens") == 3
+    biology("vault remove file --yes")
+    refused = biology(["vault", "rotate", "--slot", "file", "--file", str(key_file)], exit_code=2).err
+    assert "there is no slot `file`" in refused
 
 
 def test_a_check_opens_every_key_with_every_slot_at_hand(
@@ -204,6 +228,7 @@ def test_a_check_opens_every_key_with_every_slot_at_hand(
     (tmp_path / "master.key").unlink()
     slots = json.loads(biology("vault check --json", exit_code=1).out)["slots"]
     assert [one["opens"] for one in slots] == [False, None]
+    assert "no slot opened, so no key was tried; not tried: passphrase" in biology("vault check", exit_code=1).err
 
 
 def test_without_a_vault_there_is_nothing_to_check(raptchat: Run) -> None:

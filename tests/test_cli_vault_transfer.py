@@ -10,11 +10,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from age_files import Identity, stock_age, with_passphrase
+from age_files import Identity, with_passphrase
 from bundles import KEY, OTHER, THIRD, add, exported, keys_of, store_in, talk
 from conftest import Run, environment, rows
 from processes import AtTerminal
+from programs import installed
 
+from raptchat import CredentialService
 from raptchat.demo import DEMO_KEY, DemoGateway
 
 PASSPHRASE = "correct horse battery"
@@ -206,6 +208,20 @@ def test_more_than_a_bundle_holds_is_refused(
     biology(words)
 
 
+def test_what_would_not_come_in_again_is_not_exported(
+    raptchat: Run, identity: Identity, home: Path, tmp_path: Path
+) -> None:
+    with store_in(home) as factory:
+        add(factory, "biology", KEY)
+        add(factory, "history", OTHER, provider="another")
+
+    said = raptchat(export(tmp_path / "bundle.age", identity), exit_code=2)
+
+    assert "`groups[1].provider` cannot be what it is" in said.err
+    assert not (tmp_path / "bundle.age").exists()
+    raptchat(export(tmp_path / "bundle.age", identity, "-g", "biology"))
+
+
 def test_conflicts_are_said_and_need_a_choice_where_nobody_can_be_asked(
     raptchat: Run, identity: Identity, bundle: Path, home: Path
 ) -> None:
@@ -272,6 +288,21 @@ def test_a_key_of_another_group_needs_a_word(raptchat: Run, identity: Identity, 
     assert len(json.loads(raptchat("group list --json").out)) == 1
     raptchat(take_in(bundle, identity, "--allow-shared"))
     assert len(json.loads(raptchat("group list --json").out)) == 3
+
+
+def test_what_is_refused_makes_no_vault(
+    raptchat: Run, identity: Identity, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_vault(home, monkeypatch)
+    with store_in(tmp_path / "there") as factory:
+        add(factory, "biology", KEY)
+        add(factory, "history", KEY)
+        (tmp_path / "bundle.age").write_bytes(identity.encrypt(json.dumps(exported(factory)).encode()))
+
+    raptchat(take_in(tmp_path / "bundle.age", identity), exit_code=6)
+
+    assert rows(home, "SELECT count(*) FROM vault_slots") == [(0,)]
+    assert not (home.parent / "master.key").exists()
 
 
 def sparse(file: Path) -> None:
@@ -396,6 +427,29 @@ def test_a_person_is_asked_about_each_conflict(identity: Identity, bundle: Path,
 
 
 @pytest.mark.process
+@pytest.mark.parametrize("change", ["remove", "another", "more"])
+def test_an_answer_holds_for_the_group_that_was_asked_about(
+    identity: Identity, bundle: Path, home: Path, change: str
+) -> None:
+    with store_in(home) as factory:
+        asked_about = add(factory, "history")
+    with AtTerminal(*take_in(bundle, identity)) as terminal:
+        terminal.until("re[n]ame it? ")
+        with store_in(home) as factory:
+            if change == "more":
+                add(factory, "biology")
+            else:
+                CredentialService(factory).remove_group(asked_about)
+            if change == "another":
+                add(factory, "history")
+        terminal.keys("s\r" if change == "remove" else "r\r")
+        assert "the store was changed meanwhile" in terminal.ends(75)
+
+    with store_in(home) as factory:
+        assert factory.store.credentials.all() == []
+
+
+@pytest.mark.process
 @pytest.mark.parametrize(("keys", "code"), [("\x03", 130), ("\x04", 130)])
 def test_who_leaves_at_a_question_has_changed_nothing(
     identity: Identity, bundle: Path, home: Path, keys: str, code: int
@@ -437,7 +491,7 @@ def test_a_passphrase_is_typed_twice_and_not_shown(biology: Run, tmp_path: Path)
 
 @pytest.mark.process
 def test_the_stock_age_opens_what_was_exported_with_a_passphrase(biology: Run, tmp_path: Path) -> None:
-    program, file = stock_age(), tmp_path / "bundle.age"
+    program, file = installed("age", "age"), tmp_path / "bundle.age"
     with AtTerminal("vault", "export", str(file)) as terminal:
         terminal.until("Choose a passphrase for the bundle: ")
         terminal.keys(f"{PASSPHRASE}\r")
@@ -458,7 +512,7 @@ def test_the_stock_age_opens_what_was_exported_with_a_passphrase(biology: Run, t
 def test_a_bundle_that_the_stock_age_made_with_a_passphrase_is_imported(
     raptchat: Run, tmp_path: Path, home: Path
 ) -> None:
-    program, file = stock_age(), tmp_path / "bundle.age"
+    program, file = installed("age", "age"), tmp_path / "bundle.age"
     with store_in(tmp_path / "there") as factory:
         add(factory, "biology", KEY)
         (tmp_path / "plain.json").write_text(json.dumps(exported(factory)))
@@ -488,7 +542,7 @@ def test_a_bundle_that_the_stock_age_made_with_a_passphrase_is_imported(
 def test_the_stock_age_and_its_identities_go_both_ways(
     biology: Run, tmp_path: Path, home: Path, flags: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    program, keygen, secret = stock_age(), stock_age("age-keygen"), tmp_path / "key.txt"
+    program, keygen, secret = installed("age", "age"), installed("age-keygen", "age"), tmp_path / "key.txt"
 
     def said(*command: str, content: bytes = b"") -> bytes:
         return subprocess.run(command, input=content, capture_output=True, check=True, timeout=30).stdout

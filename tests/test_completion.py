@@ -3,7 +3,6 @@
 import json
 import os
 import shlex
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -16,6 +15,7 @@ import pytest
 import typer
 from conftest import Run, environment, rows
 from processes import AtTerminal
+from programs import installed
 
 from raptchat.cli import app, group
 from raptchat.cli.completing import candidates
@@ -394,17 +394,6 @@ def test_bash_gets_descriptions_only_where_it_lists(biology: Run, home: Path) ->
         assert sorted(found.splitlines()[1:]) == sorted(each for (each,) in rows(home, "SELECT id FROM sessions"))
 
 
-def installed(shell: str) -> str:
-    """Where *shell* is; without it the test is left out, but not in CI, which installs it."""
-    found = shutil.which(shell)
-    if found is not None:
-        return found
-    reason = f"{shell} not found (Debian package {shell})"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
 @contextmanager
 def bash(folder: Path) -> Iterator["Typist"]:
     """An interactive bash with the completions, whose `raptchat` is the one that is tested."""
@@ -424,7 +413,7 @@ def bash(folder: Path) -> Iterator["Typist"]:
         *("--noprofile", "--rcfile", str(start), "-i"),
         env={**env, "TERM": "dumb"},
         columns=200,
-        program=[installed("bash")],
+        program=[installed("bash", "bash")],
     ) as terminal:
         terminal.until("> ")
         yield Typist(terminal)
@@ -502,7 +491,7 @@ def on_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_real_fish_completes_every_name_and_runs_none(
     named: Run, on_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fish = installed("fish")
+    fish = installed("fish", "fish")
     script = tmp_path / "raptchat.fish"
     script.write_text(SCRIPTS[Shell.FISH], encoding="utf-8")
 
@@ -534,7 +523,7 @@ def test_a_real_zsh_completes_every_name_and_runs_none(named: Run, on_path: Path
     (tmp_path / "_raptchat").write_text(SCRIPTS[Shell.ZSH], encoding="utf-8")
     setup = "unsetopt zle_bracketed_paste beep; autoload -Uz compinit; compinit -u -D; . ./_raptchat; PS1='> '"
     env = environment(TERM="dumb", LC_ALL="C.UTF-8")
-    with AtTerminal("-f", "-i", env=env, columns=200, program=[installed("zsh")]) as shell:
+    with AtTerminal("-f", "-i", env=env, columns=200, program=[installed("zsh", "zsh")]) as shell:
         shell.keys(f"{setup}; echo read''y\r")
         shell.until("ready\r\n")
         typist = Typist(shell)

@@ -16,6 +16,7 @@ import pytest
 from conftest import Run, rows
 from prompt_toolkit.completion import CompleteEvent
 from prompt_toolkit.document import Document
+from secret_service import SecretService
 
 from raptchat.cli.chat.ask import Ask
 from raptchat.cli.chat.conversation import loop
@@ -85,6 +86,23 @@ def desk(biology: Run) -> Iterator[Begin]:
     yield begin
     for one in begun:
         one.run.close()
+
+
+def test_a_keyring_that_was_given_up_is_asked_again_with_the_next_question(
+    secret_service: SecretService, raptchat: Run, gateway: DemoGateway, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_service.apply(monkeypatch)
+    monkeypatch.setenv("RAPTCHAT_HOME", str(home))
+    monkeypatch.setenv("AI_GATEWAY_URL", gateway.url)
+    raptchat("group add-key biology --stdin", stdin=DEMO_KEY)
+    desk = Desk()
+    desk.run.factory.vault.patience.left = 0
+
+    said = desk.says("first", "second")
+
+    assert said.count("did not answer within") == 1
+    assert "second" in said.splitlines()
+    desk.run.close()
 
 
 def contents(gateway: DemoGateway) -> list[str]:

@@ -1,24 +1,18 @@
 """Whoever is killed or let down by the system at any moment leaves the old state or the new one."""
 
-import math
-import os
-import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain, zip_longest
-from typing import TypeVar
 
 import crashes
 import pytest
 from crashes import WORKS, Stage
 from dying import DONE, REFUSED
-from proof import Trials, tried
+from programs import installed
+from proof import Trials, in_turns, spread, tried
 
 from raptchat.demo import DemoGateway
-
-T = TypeVar("T")
 
 pytestmark = pytest.mark.process
 
@@ -57,17 +51,6 @@ def works(request: pytest.FixtureRequest, gateway: DemoGateway, monkeypatch: pyt
 def stage(works: list[str]) -> Iterator[Stage]:
     with crashes.stage() as stage:
         yield stage
-
-
-def spread(count: int) -> list[int]:
-    """The numbers from 1 to *count*, in an order whose every beginning is spread evenly over them."""
-    golden = (math.sqrt(5) - 1) / 2
-    return sorted(range(1, count + 1), key=lambda number: number * golden % 1)
-
-
-def in_turns(columns: Sequence[Sequence[T]]) -> list[T]:
-    """The first of each column, then the second of each, and so on."""
-    return [one for one in chain.from_iterable(zip_longest(*columns)) if one is not None]
 
 
 @tried("kills at Python lines", commit=60, deep=100_000)
@@ -110,11 +93,17 @@ def tracing() -> None:
     """Skip where no process can be traced; where CI only forgot strace, fail."""
     if sys.platform != "linux":
         pytest.skip("strace is a program of Linux")
-    if shutil.which("strace") is None:
-        reason = "strace not found (Debian package strace)"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
     tried = subprocess.run(
-        ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO:when=1", "true"],
+        [
+            installed("strace", "strace"),
+            "-f",
+            "-qq",
+            "-o",
+            "/dev/null",
+            "-e",
+            "inject=fsync:error=EIO:when=1",
+            "true",
+        ],
         capture_output=True,
         check=False,
     )

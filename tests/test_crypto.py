@@ -1,7 +1,10 @@
 """Sealing, wrapping and deriving."""
 
 import hashlib
+import hmac
 import itertools
+import subprocess
+import sys
 
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -14,6 +17,9 @@ from raptchat.errors import DecryptionFailedError
 
 KEY = bytes(range(32))
 SECRET = b"sk-or-v1-sentinel"
+# Surrogates too: somebody may have written them into the store.
+ANYTHING = st.text(st.characters(codec=None))
+ALTERED_SLOT = "a slot of the vault does not open: it was altered"
 
 
 def test_what_is_sealed_opens_with_its_key_in_its_context() -> None:
@@ -41,8 +47,14 @@ def test_the_same_secret_is_sealed_differently_each_time() -> None:
 def test_another_key_or_context_does_not_open(key: bytes, context: bytes) -> None:
     sealed = crypto.seal(KEY, SECRET, context=b"place")
 
-    with pytest.raises(DecryptionFailedError, match="altered or moved"):
+    with pytest.raises(DecryptionFailedError, match=r"^a sealed key does not open: it was altered or moved$"):
         crypto.open_sealed(key, sealed, context=context)
+
+
+@pytest.mark.parametrize("ciphertext", [b"", b"\x00" + bytes(16), b"\x02" + bytes(16)])
+def test_a_format_of_another_time_is_told_from_an_altered_key(ciphertext: bytes) -> None:
+    with pytest.raises(DecryptionFailedError, match=r"^a sealed key is of no known format$"):
+        crypto.open_sealed(KEY, Sealed(bytes(12), ciphertext), context=b"")
 
 
 def test_every_flipped_bit_is_noticed() -> None:
@@ -67,9 +79,10 @@ def test_a_shortened_text_is_refused(length: int) -> None:
         crypto.open_sealed(KEY, Sealed((nonce + nonce)[: length + (length == 12)], ciphertext), context=b"")
 
 
-@given(st.lists(st.text()), st.lists(st.text()))
+@given(st.lists(ANYTHING), st.lists(ANYTHING))
 def test_joined_parts_can_be_told_apart(one: list[str], other: list[str]) -> None:
     assert (crypto.joined(*one) == crypto.joined(*other)) == (one == other)
+    assert crypto.joined("\ud800a", b"b") == b"\x00\x00\x00\x04\xed\xa0\x80a\x00\x00\x00\x01b"
 
 
 def test_each_use_has_a_key_of_its_own() -> None:
@@ -79,6 +92,23 @@ def test_each_use_has_a_key_of_its_own() -> None:
     assert all(one != other for one, other in itertools.combinations([KEY, *keys], 2))
     assert crypto.subkey(KEY, "rows") == keys[0]
     assert crypto.mac(KEY, "a", "bc") != crypto.mac(KEY, "ab", "c")
+
+
+def test_a_subkey_is_what_rfc_5869_makes_of_the_purpose() -> None:
+    info = b"\x00\x00\x00\x08raptchat\x00\x00\x00\x04rows"
+    pseudorandom = hmac.digest(bytes(32), KEY, "sha256")
+
+    assert crypto.subkey(KEY, "rows") == hmac.digest(pseudorandom, info + b"\x01", "sha256")
+
+
+def test_a_slot_that_was_wrapped_long_ago_still_opens() -> None:
+    wrapped = bytes.fromhex(
+        "3ce7c2fbb1a27ef2262628ce89c53d3ef477a47f05e7ac3cdc215074c004ce683e52881752daca3446793686df27e5b3"
+        "d514fca811cbb7e06b05b288f8750df6d17414284dcfc5402c2694913e62c6e1"
+    )
+
+    assert crypto.public_key(KEY).hex() == "0028242f8c5ea05f5ef6e93aac8174c515b6f92d0d65776dde01388a0e521b6c"
+    assert crypto.unwrap(wrapped, secret=KEY, info=b"slot") == bytes(32)
 
 
 def test_a_data_key_is_wrapped_without_the_secret_and_unwrapped_with_it() -> None:
@@ -102,24 +132,44 @@ def test_a_wrapped_key_opens_for_no_other_secret_info_or_bits() -> None:
         # The top bit of an X25519 public key is ignored (RFC 7748, section 5), but HPKE binds it all the same.
         attempts.append((bytes(changed), secret, b"slot"))
     for data, held, info in attempts:
-        with pytest.raises(DecryptionFailedError, match="a slot of the vault does not open"):
+        with pytest.raises(DecryptionFailedError, match=f"^{ALTERED_SLOT}$") as refused:
             crypto.unwrap(data, secret=held, info=info)
+        assert refused.value.hint == "restore a backup of the store"
 
 
 @pytest.mark.parametrize("name", ["memory", "passes", "lanes"])
 @pytest.mark.parametrize("value", [0, -1, 2**31, 1.5, "3", None, [3]])
 def test_impossible_costs_are_refused(name: str, value: object) -> None:
-    with pytest.raises(DecryptionFailedError, match=f"impossible costs: {name}"):
+    with pytest.raises(DecryptionFailedError, match=f"^the passphrase slot asks for impossible costs: {name}$"):
         Argon2Costs.read({**Argon2Costs().as_params(), name: value})
 
 
-def test_costs_have_a_cap_and_a_floor() -> None:
+@pytest.mark.parametrize(
+    ("memory", "passes", "lanes", "problem"),
+    [(2**20 + 1, 1, 1, "memory"), (2**20, 17, 16, "passes"), (2**20, 16, 17, "lanes"), (31, 1, 4, "memory")],
+)
+def test_costs_just_outside_the_limits_are_refused(memory: int, passes: int, lanes: int, problem: str) -> None:
+    with pytest.raises(DecryptionFailedError, match=f"^the passphrase slot asks for impossible costs: {problem}$"):
+        Argon2Costs.read({"memory": memory, "passes": passes, "lanes": lanes})
+
+
+def test_costs_at_the_limits_are_taken() -> None:
     assert Argon2Costs.read({"memory": 2**20, "passes": 16, "lanes": 16}) == Argon2Costs(2**20, 16, 16)
-    with pytest.raises(DecryptionFailedError, match="impossible costs: memory"):
-        Argon2Costs.read({"memory": 2**20 + 1, "passes": 1, "lanes": 1})
-    with pytest.raises(DecryptionFailedError, match="impossible costs: memory"):
-        Argon2Costs.read({"memory": 31, "passes": 1, "lanes": 4})
+    assert Argon2Costs.read({"memory": 32, "passes": 1, "lanes": 4}) == Argon2Costs(32, 1, 4)
     assert Argon2Costs.read(Argon2Costs().as_params()) == Argon2Costs() == Argon2Costs(64 * 1024, 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("lanes", "expected"),
+    [
+        (1, "9dfeb910e80bad0311fee20f9c0e2b12c17987b4cac90c2ef54d5b3021c68bfe"),
+        (2, "6d093c501fd5999645e0ea3bf620d7b8be7fd2db59c20d9fff9539da2bf57037"),
+    ],
+)
+def test_a_passphrase_gives_what_the_reference_implementation_of_argon2id_does(lanes: int, expected: str) -> None:
+    costs = Argon2Costs(memory=256, passes=2, lanes=lanes)
+
+    assert crypto.secret_from_passphrase("password", salt=b"somesalt", costs=costs).hex() == expected
 
 
 def test_a_passphrase_gives_the_same_secret_for_the_same_salt_and_costs_only() -> None:
@@ -133,3 +183,21 @@ def test_a_passphrase_gives_the_same_secret_for_the_same_salt_and_costs_only() -
     others = [derived("cafe"), derived("caf\u00e9", b"0" * 16), derived("caf\u00e9", costs=Argon2Costs(64, 1, 4))]
     assert derived("caf\u00e9") not in others
     assert derived("x") != hashlib.sha256(b"x").digest()
+
+
+def test_a_machine_without_the_memory_for_a_passphrase_says_so() -> None:
+    code = (
+        "import resource\n"
+        "from raptchat import crypto\n"
+        "from raptchat.errors import VaultUnavailableError\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (2**28, 2**28))\n"
+        "try:\n"
+        "    crypto.secret_from_passphrase('', salt=bytes(16), costs=crypto.Argon2Costs(memory=2**20))\n"
+        "except VaultUnavailableError as error:\n"
+        "    print(error, error.hint, sep='; ')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True)
+
+    assert done.stdout == (
+        "there is not enough memory for the passphrase: it takes 1024 MiB; close other programs and try again\n"
+    )

@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import subprocess
 import sys
 from pathlib import Path
 
@@ -47,24 +48,41 @@ def test_keys_that_other_tools_keep_are_found_and_never_shown(raptchat: Run, own
     fabric = keep(own_home / ".config/fabric/.env", FABRIC)
     found = diagnose(raptchat).of("environment", "plaintext keys")
 
-    assert [one["text"] for one in found] == [
+    assert [one["text"].removesuffix("; delete it there once a group has it") for one in found] == [
         f"`llm` keeps 2 keys in plain text in `{llm}`",
         f"`aichat` keeps 2 keys in plain text in `{aichat}`",
         f"`shell_gpt` keeps a key in plain text in `{sgpt}`, which others can read (mode 0644)",
         f"`fabric` keeps 2 keys in plain text in `{fabric}`",
     ]
-    assert [one["fix"] for one in found] == [
-        "llm keys get openrouter | raptchat group add-key NAME --stdin, then delete it there",
-        "raptchat group add-key NAME, then delete it there",
-        f"sed -n 's/^OPENAI_API_KEY=//p' {sgpt} | raptchat group add-key NAME --stdin, then delete it there",
-        f"sed -n 's/^OPENROUTER_API_KEY=//p' {fabric} | raptchat group add-key NAME --stdin, then delete it there",
+    fixes = [one["fix"] for one in found]
+    assert fixes[:2] == [
+        "llm keys get openrouter | raptchat group add-key NAME --stdin",
+        "raptchat group add-key NAME",
     ]
+    for fix, name, path in zip(fixes[2:], ("OPENAI_API_KEY", "OPENROUTER_API_KEY"), (sgpt, fabric), strict=True):
+        taking, _, adding = fix.rpartition(" | ")
+        assert adding == "raptchat group add-key NAME --stdin"
+        assert (f"{name} *=" in taking, str(path) in taking) == (True, True)
     assert {one["level"] for one in found} == {"warning"}
     check(json.dumps(found).encode(), "the document")
     check(raptchat("doctor --offline").out.encode(), "the lines")
     with AtTerminal("doctor", "--offline") as terminal:
         terminal.ends(0)
     check(terminal.said.encode(), "the table")
+
+
+@pytest.mark.parametrize(
+    "line", ["{}", '"{}"', "'{}'", "{} # of the school", "old1234567890abcdef\nOPENAI_API_KEY={}"]
+)
+@pytest.mark.parametrize("before", ["", "export "])
+def test_a_key_of_another_tool_is_taken_over_as_it_is_said(
+    raptchat: Run, own_home: Path, before: str, line: str
+) -> None:
+    keep(own_home / ".config/fabric/.env", f"{before}OPENAI_API_KEY={line.format(KEY)}\n")
+    fix = diagnose(raptchat).the("environment", "plaintext keys")["fix"]
+
+    taken = subprocess.run(["/bin/sh", "-c", fix.rpartition(" | ")[0]], stdout=subprocess.PIPE, check=True)
+    assert taken.stdout.decode() == f"{KEY}\n"
 
 
 def test_their_files_are_found_where_variables_put_them(
@@ -127,8 +145,22 @@ def test_an_exported_key_is_said_to_be_ignored(raptchat: Run, monkeypatch: pytes
     [ignored] = found.of("environment", "ignored keys")
     assert ignored["level"] == "warning"
     assert ignored["text"].startswith("OPENROUTER_API_KEY is set, and ignored")
-    assert ignored["fix"].startswith("raptchat group add-key NAME --from-env OPENROUTER_API_KEY")
+    assert ignored["fix"] == "raptchat group add-key NAME --from-env OPENROUTER_API_KEY"
     assert KEY not in json.dumps(found.document)
+
+
+@pytest.mark.usefixtures("own_home")
+def test_a_group_that_a_variable_chooses_and_that_is_not_there_is_a_problem(
+    biology: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert diagnose(biology).of("environment", "group") == []
+    monkeypatch.setenv("RAPTCHAT_GROUP", "Biology")
+    assert diagnose(biology).the("environment", "group")["text"] == "RAPTCHAT_GROUP chooses `biology`"
+
+    monkeypatch.setenv("RAPTCHAT_GROUP", "history")
+    found = diagnose(biology, ok=False).the("environment", "group")
+    assert (found["level"], found["fix"]) == ("problem", "unset RAPTCHAT_GROUP")
+    assert "there is no group `history`" in found["text"]
 
 
 @pytest.mark.usefixtures("own_home")

@@ -165,6 +165,7 @@ def test_what_cannot_be_read_is_said_once_and_left_alone(
     said = found.the("store", "file")
     assert (said["level"], says in said["text"], bool(said["fix"])) == ("problem", True, True), said
     assert not any(found.of("store", name) for name in CONTENT)
+    assert found.of("store", "mode") == [] or file.is_file()
     assert "not looked at" in found.the("vault", "slots")["text"]
     assert found.the("versions", "SQLite")["level"] == "ok"
     assert sorted(each.name for each in file.parent.iterdir()) == before
@@ -290,6 +291,16 @@ def test_a_row_that_somebody_changed_is_found(biology: Run, file: Path) -> None:
     assert found.the("store", "integrity")["level"] == "ok"
 
 
+def test_what_sqlite_finds_is_one_line_of_text(biology: Run, file: Path) -> None:
+    data = bytearray(file.read_bytes())
+    pages = len(data) // 4096
+    data[28:32] = (pages + 2).to_bytes(4, "big")
+    file.write_bytes(data + bytes(2 * 4096))
+    integrity = diagnose(biology, ok=False).the("store", "integrity")
+
+    assert integrity["text"] == f"Page {pages + 1} is never used; Page {pages + 2} is never used"
+
+
 def test_a_row_whose_owner_is_gone_is_found(biology: Run, file: Path) -> None:
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("DELETE FROM sessions")
@@ -330,21 +341,22 @@ def test_a_damaged_page_is_found(biology: Run, file: Path) -> None:
 
 
 def test_copies_beside_the_store_are_listed(biology: Run, file: Path) -> None:
-    copies = {end: file.with_name(f"{file.name}{end}") for end in (".v1.bak", ".v2.bak", ".v3.bak", ".bak.ab.new")}
+    copies = {end: file.with_name(f"{file.name}{end}") for end in (".v1.bak", ".v2.bak", ".v3.bak")}
+    copies["unfinished"] = file.with_name(".raptchat-0a1b2c3d.new")
     for copy in copies.values():
         copy.touch(mode=0o600)
     os.utime(copies[".v2.bak"], times=(time.time() - 100 * 86400,) * 2)
     copies[".v3.bak"].chmod(0o644)
     found = diagnose(biology).of("store", "copies")
 
-    assert [one["level"] for one in found] == ["warning", "ok", "warning", "warning"]
+    assert [one["level"] for one in found] == ["ok", "warning", "warning", "warning"]
     assert [one["fix"] for one in found] == [
-        f"rm {copies['.bak.ab.new']}",
         None,
         f"rm {copies['.v2.bak']}",
         f"chmod 600 {copies['.v3.bak']}",
+        f"rm {copies['unfinished']}",
     ]
-    assert "is 100 days old" in found[2]["text"]
+    assert "is 100 days old" in found[1]["text"]
 
 
 def test_a_check_that_fails_is_a_problem_of_its_own_and_the_others_run(biology: Run, file: Path) -> None:

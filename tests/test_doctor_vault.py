@@ -8,21 +8,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import Run
+from conftest import Run, rows
 from diagnosis import diagnose, own_home_fixture  # noqa: F401 - a fixture
 from processes import AtTerminal
 from secret_service import SecretService
 
 from raptchat.config import Settings
 from raptchat.demo import DEMO_KEY, DemoGateway
-from raptchat.doctor import Subject
-from raptchat.doctor.vault import _keyring_of_today
 from raptchat.factory import Factory
 from raptchat.vault import keyring as os_keyring
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
 SECRET_SERVICE = "keyring.backends.SecretService.Keyring"
+KWALLET = "keyring.backends.kwallet.DBusKeyring"
 
 
 @pytest.fixture
@@ -56,7 +55,7 @@ def slot_of(raptchat: Run, kind: str) -> str:
 def test_each_slot_and_each_key_is_said_to_open(biology: Run) -> None:
     found = diagnose(biology)
 
-    assert found.the("vault", f"file {slot_of(biology, 'file')[:8]}")["text"] == "opens"
+    assert found.the("vault", f"file {slot_of(biology, 'file')[:8]}")["text"].startswith("opens, by `/")
     assert found.the("store", "seals")["text"] == "every key opens: 1"
     assert found.the("vault", "recovery")["fix"] == "raptchat vault add recovery"
 
@@ -95,6 +94,7 @@ def test_the_only_slot_that_does_not_open_is_a_problem(biology: Run, tmp_path: P
     slot = found.the("vault", f"file {slot_of(biology, 'file')[:8]}")
     assert slot["level"] == "problem"
     assert "cannot be read" in slot["text"]
+    assert slot["fix"].startswith("bring back")
     assert "no key was tried" in found.the("store", "seals")["text"]
     assert found.the("store", "integrity")["level"] == "ok"
 
@@ -106,9 +106,12 @@ def test_one_of_two_slots_that_does_not_open_is_a_warning(biology: Run, tmp_path
 
     lost = slot_of(biology, "file")[:8]
     assert found.the("vault", f"file {lost}")["level"] == "warning"
-    assert found.the("vault", f"file {lost}")["fix"].startswith(f"raptchat vault remove {lost}")
+    fix = found.the("vault", f"file {lost}")["fix"]
+    assert fix == f"raptchat vault rotate --slot {lost} --file ~/raptchat-master.key"
     assert found.the("vault", f"passphrase {slot_of(biology, 'passphrase')[:8]}")["text"] == "opens"
     assert found.the("store", "seals")["level"] == "ok"
+    biology(fix.removeprefix("raptchat ").replace("~", str(tmp_path)))
+    assert diagnose(biology).worse() == [("vault", "recovery", "warning")]
 
 
 def test_nobody_is_asked_for_a_passphrase(
@@ -141,6 +144,22 @@ def test_a_key_that_was_altered_is_named_and_the_others_are_opened(biology: Run,
     seal = found.the("store", "seals")
     assert (seal["level"], "`history`" in seal["text"]) == ("problem", True)
     assert seal["fix"] == "raptchat group add-key history --replace"
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("UPDATE ai_credentials SET provider = 'openai-compatible' WHERE endpoint LIKE '%thief%'")
+    altered = diagnose(biology, ok=False)
+    assert altered.the("store", "seals")["fix"].endswith("history --replace --provider openai-compatible")
+
+
+def test_of_a_retired_key_that_was_altered_it_is_said_how_it_is_removed(biology: Run, home: Path) -> None:
+    [(retired,)] = rows(home, "SELECT id FROM ai_credentials")
+    biology("group add-key biology --stdin --replace", stdin=f"{DEMO_KEY}-2")
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("UPDATE ai_credentials SET nonce = zeroblob(12) WHERE id = ?", [retired])
+    fix = diagnose(biology, ok=False).the("store", "seals")["fix"]
+
+    assert fix == f"raptchat credentials delete {retired[:8]}"
+    biology(f"{fix.removeprefix('raptchat ')} --yes")
+    assert diagnose(biology).the("store", "seals")["level"] == "ok"
 
 
 def test_of_many_altered_keys_a_few_are_named(biology: Run, home: Path) -> None:
@@ -191,7 +210,12 @@ def test_a_key_file_that_others_read_is_a_problem(biology: Run, tmp_path: Path) 
 def test_a_key_file_beside_the_store_is_a_warning(raptchat: Run, home: Path) -> None:
     raptchat(["vault", "init", "--file", str(home / "master.key")])
 
-    assert "a copy of the folder opens every key" in diagnose(raptchat).the("vault", "key file")["text"]
+    found = diagnose(raptchat).the("vault", "key file")
+    assert "a copy of the folder opens every key" in found["text"]
+    assert (
+        found["fix"]
+        == f"raptchat vault rotate --slot {slot_of(raptchat, 'file')[:8]} --file ~/raptchat-master.key"
+    )
 
 
 def test_files_that_variables_name_are_looked_at(
@@ -203,7 +227,7 @@ def test_files_that_variables_name_are_looked_at(
     monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(tmp_path / "master.key"))
     assert diagnose(biology).the("vault", "key file")["level"] == "ok"
     (tmp_path / "master.key").chmod(0o604)
-    assert {one["level"] for one in diagnose(biology, ok=False).of("vault", "key file")} == {"problem"}
+    assert diagnose(biology, ok=False).the("vault", "key file")["level"] == "problem"
 
 
 def test_with_broken_settings_the_vault_is_still_looked_at(biology: Run, home: Path) -> None:
@@ -214,16 +238,11 @@ def test_with_broken_settings_the_vault_is_still_looked_at(biology: Run, home: P
     assert found.the("store", "seals")["text"] == "every key opens: 1"
 
 
-def test_a_keyring_slot_is_in_the_keyring_of_today(in_keyring: Run) -> None:
+def test_of_a_keyring_slot_the_backend_is_said(in_keyring: Run) -> None:
     found = diagnose(in_keyring)
 
-    assert found.the("vault", "keyring") == {
-        "area": "vault",
-        "name": "keyring",
-        "level": "ok",
-        "text": SECRET_SERVICE,
-        "fix": None,
-    }
+    slot = found.the("vault", f"keyring {slot_of(in_keyring, 'keyring')[:8]}")
+    assert slot["text"] == f"opens, by `{SECRET_SERVICE}`"
     assert found.the("store", "seals")["level"] == "ok"
 
 
@@ -239,27 +258,50 @@ def test_a_locked_keyring_is_a_problem(in_keyring: Run, secret_service: SecretSe
     assert found.the("store", "mode")["level"] == "ok"
 
 
-def test_a_slot_in_another_keyring_than_that_of_today_is_a_warning(in_keyring: Run) -> None:
-    [found] = _keyring_of_today(["keyring.backends.kwallet.DBusKeyring"], Subject.found())
+def test_a_slot_that_another_keyring_holds_is_said_with_what_makes_it_anew(in_keyring: Run, home: Path) -> None:
+    in_keyring("vault add recovery")
+    slot = slot_of(in_keyring, "keyring")
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("UPDATE vault_slots SET params = json_set(params, '$.backend', ?)", [KWALLET])
+    found = diagnose(in_keyring, ok=False)
+    moved = found.the("vault", "keyring")
+    assert (moved["level"], KWALLET in moved["text"], SECRET_SERVICE in moved["text"]) == ("warning", True, True)
+    fix = found.the("vault", f"keyring {slot[:8]}")["fix"]
+    assert fix == moved["fix"] == f"raptchat vault rotate --slot {slot[:8]}"
 
-    assert (found.level, found.fix) == ("warning", "raptchat vault rotate --slot keyring")
-    assert SECRET_SERVICE in found.text
+
+def test_where_a_keyring_was_emptied_the_fix_and_the_recovery_key_mend_it(
+    in_keyring: Run, secret_service: SecretService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paper = tmp_path / "paper"
+    paper.touch(0o600)
+    paper.write_text(in_keyring("vault add recovery").out)
+    secret_service.clear()
+    found = diagnose(in_keyring, ok=False)
+    slot = found.the("vault", f"keyring {slot_of(in_keyring, 'keyring')[:8]}")
+    assert slot["level"] == "problem"
+    monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(paper))
+    in_keyring(slot["fix"].removeprefix("raptchat "))
+    monkeypatch.delenv("RAPTCHAT_MASTER_KEY_FILE")
+
+    assert diagnose(in_keyring).worse() == []
 
 
 def test_a_keyring_that_a_variable_names_is_said(in_keyring: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", SECRET_SERVICE)
-    assert "refused" not in diagnose(in_keyring).the("vault", "keyring variable")["text"]
+    assert diagnose(in_keyring).the("vault", "keyring variable")["level"] == "ok"
 
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     found = diagnose(in_keyring, ok=False)
-    assert "refused" in found.the("vault", "keyring variable")["text"]
-    assert found.the("vault", "keyring")["level"] == "warning"
+    refused = found.the("vault", "keyring variable")
+    assert ("refused" in refused["text"], refused["fix"]) == (True, "unset PYTHON_KEYRING_BACKEND")
+    assert found.of("vault", "keyring") == []
 
 
 def test_a_keyring_that_does_not_answer_is_given_up(
     in_keyring: Run, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.3)
+    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 2.3)
     monkeypatch.setattr(os_keyring, "NOTICE_SECONDS", 0.1)
     with secret_service.nobody_at_the_display():
         secret_service.lock()

@@ -78,6 +78,7 @@ def take_url(text: str) -> None:
     port = reached.port or {"http": 80, "https": 443}[reached.scheme]
     assert f"{reached.scheme}://{host}:{port}" == origin(found)
     assert raw_host == urlsplit(found).hostname
+    assert reached.host
     assert (reached.userinfo, reached.query, reached.fragment) == (b"", b"", "")
     assert reached.scheme == "https" or is_loopback(found)
 

@@ -19,6 +19,7 @@ from web_server import answer, running
 
 import raptchat
 from raptchat.cli import app
+from raptchat.config import child_environment
 from raptchat.demo import DemoGateway
 from raptchat.errors import RaptchatError, UsageError
 from raptchat.factory import Factory
@@ -144,25 +145,28 @@ def test_whoever_logs_everything_logs_no_request_and_no_key(factory: Factory) ->
 
 # Says whether a core file could be written, and /proc/PID/mem be read, whenever the file with the key is opened.
 _WATCH = """
-import ctypes, resource, sys
+import atexit, ctypes, resource, sys
 dumpable = lambda: ctypes.CDLL(None).prctl(3, 0, 0, 0, 0) if sys.platform == "linux" else 0
 found = []
 def watch(event, args):
-    if event == "open" and str(args[0]).endswith(("master.key", "passphrase")):
+    if event == "open" and str(args[0]).endswith(("master.key", "passphrase", "api.key")):
         found.append((resource.getrlimit(resource.RLIMIT_CORE)[0], dumpable()))
 resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
 sys.addaudithook(watch)
-from raptchat import Factory
-with Factory() as factory:
-    factory.vault.data_key()
-print(sorted(set(found)))
+atexit.register(lambda: print(sorted(set(found))))
+%s
 """
+_OPEN = "from raptchat import Factory\nwith Factory() as factory: factory.vault.data_key()"
+_ADD = "from raptchat.cli import app\napp(['group', 'add-key', 'biology', '--key-file', 'api.key'])"
 
 
-@pytest.mark.parametrize("kind", ["file", "passphrase"])
+@pytest.mark.parametrize(("kind", "code"), [("file", _OPEN), ("passphrase", _OPEN), ("file", _ADD)])
 def test_no_core_file_can_be_written_from_before_the_first_secret_is_read(
-    home: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+    home: Path, monkeypatch: pytest.MonkeyPatch, kind: str, code: str
 ) -> None:
+    key = home.parent / "api.key"
+    key.write_text(KEY)
+    key.chmod(0o600)
     secret = home.parent / "passphrase"
     secret.write_text("a passphrase that is long\n")
     secret.chmod(0o600)
@@ -175,14 +179,20 @@ def test_no_core_file_can_be_written_from_before_the_first_secret_is_read(
             factory.vault.init("passphrase")
 
     said = subprocess.run(
-        [sys.executable, "-c", _WATCH], env=environment(), capture_output=True, text=True, check=True
+        [sys.executable, "-c", _WATCH % code],
+        env=environment(),
+        cwd=home.parent,
+        capture_output=True,
+        text=True,
+        check=True,
     )
 
-    assert said.stdout == "[(0, 0)]\n"
+    assert said.stdout.splitlines()[-1] == "[(0, 0)]"
 
 
 # Into a header, a sealed row, a bundle; out of a reply; what was typed twice; a recovery key, shown once.
 REVEALING = (
+    "api_key.py",
     "providers/openrouter.py",
     "providers/hiding.py",
     "vault/",
@@ -238,6 +248,8 @@ def starts_of_children(source: str) -> list[tuple[str, bool]]:
 
 
 def test_every_child_gets_an_environment_without_what_leads_to_the_master_key() -> None:
+    leads = {"RAPTCHAT_MASTER_KEY_FILE": "/a", "RAPTCHAT_PASSPHRASE_FILE": "/b"}
+    assert child_environment({"PATH": "/bin", **leads}) == {"PATH": "/bin"}
     children = {
         (file.relative_to(PACKAGE).as_posix(), *start)
         for file in PACKAGE.rglob("*.py")
@@ -280,6 +292,7 @@ def test_without_a_terminal_nothing_is_asked(home: Path) -> None:
     )
 
     assert said.returncode == UsageError.exit_code
+    assert "there is no terminal to ask at" in said.stderr
     assert "--stdin" in said.stderr
     assert said.stdout == ""
     assert "sentinel" not in said.stderr

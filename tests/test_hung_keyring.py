@@ -31,6 +31,7 @@ MUTE, LOCKED = "bus_that_never_answers", "nobody_at_the_display"
 
 # Each command that opens the vault, or looks for a keyring; words in capitals stand for what is there.
 ASKING = [
+    "doctor",
     "chat hello",
     "chat --private hello",
     "models",
@@ -46,7 +47,6 @@ ASKING = [
     "vault export NEW --recipient RECIPIENT",
     "vault import BUNDLE --identity IDENTITY --on-conflict replace",
     "restore COPY --yes",
-    "doctor",
     "--store NEW group add-key biology --stdin",
     "--store NEW vault init",
 ]

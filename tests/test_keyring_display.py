@@ -1,7 +1,6 @@
 """A locked keyring on a desktop where nobody sits: the real prompter on a real X server."""
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 from conftest import rows
 from processes import run, started
+from programs import installed, is_missing
 from secret_service import SecretService
 
 from raptchat.demo import DEMO_KEY, DemoGateway
@@ -45,14 +45,20 @@ class Desktop:
 def desktop(secret_service: SecretService, tmp_path: Path) -> Iterator[Desktop]:
     """An X server with the desktop's own prompter, on the bus of `secret_service`."""
     prompter = next((path for path in PROMPTERS if Path(path).exists()), None)
-    if shutil.which("Xvfb") is None or prompter is None:
-        reason = "Xvfb or gcr-prompter not found (Debian packages xvfb and gcr)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    if prompter is None:
+        is_missing("gcr-prompter not found (Debian package gcr)")
     environ = secret_service.environ
     reading, writing = os.pipe()
-    server = ["Xvfb", "-displayfd", str(writing), "-screen", "0", f"{WIDTH}x{HEIGHT}x24", "-nolisten", "tcp"]
+    server = [
+        installed("Xvfb", "xvfb"),
+        "-displayfd",
+        str(writing),
+        "-screen",
+        "0",
+        f"{WIDTH}x{HEIGHT}x24",
+        "-nolisten",
+        "tcp",
+    ]
     with (
         open(reading) as display_number,  # noqa: PTH123 - a descriptor
         (tmp_path / "log").open("ab") as log,

@@ -2,13 +2,13 @@
 
 import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import typer
+from programs import installed
 
 from raptchat.cli import app
 from raptchat.cli.examples import EXAMPLES
@@ -40,9 +40,7 @@ def test_every_command_has_a_page() -> None:
 
 def formatted(page: Path, *flags: str) -> str:
     """A page as a person sees it, 80 columns wide, without styles."""
-    if shutil.which("groff") is None:
-        pytest.skip("groff is not installed")
-    command = ["groff", "-man", "-Tutf8", "-Kutf8", "-rLL=400n", *flags, str(page)]
+    command = [installed("groff", "groff"), "-man", "-Tutf8", "-Kutf8", "-rLL=400n", *flags, str(page)]
     env = {**os.environ, "GROFF_NO_SGR": "1"}
     ended = subprocess.run(command, capture_output=True, check=True, env=env)
     assert ended.stderr == b""
@@ -50,9 +48,7 @@ def formatted(page: Path, *flags: str) -> str:
 
 
 def test_no_page_has_a_fault_of_roff() -> None:
-    if shutil.which("groff") is None:
-        pytest.skip("groff is not installed")
-    command = ["groff", "-man", "-ww", "-z", "-Tutf8", "-Kutf8", *map(str, PAGES)]
+    command = [installed("groff", "groff"), "-man", "-ww", "-z", "-Tutf8", "-Kutf8", *map(str, PAGES)]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
 
     assert ended.stderr == ""

@@ -245,6 +245,16 @@ def test_the_list_is_that_of_the_key_and_the_key_goes_only_in_its_header(client:
 
 
 @respx.mock
+def test_a_model_that_says_the_key_is_left_out(client: OpenRouterClient) -> None:
+    said = {"id": KEY, "name": f"the key {KEY}", "architecture": {"input_modalities": [KEY.lower()]}}
+    echoes = [{"id": f"a/{name}", name: value} for name, value in said.items()]
+    echoes += [{"id": f"a/{KEY[4:]}"}, {"id": "a/d", "supported_parameters": [KEY[:-1].lower()]}]
+    respx.get(f"{URL}/models/user").mock(return_value=page(*echoes, {"id": "a/b"}))
+
+    assert [model.id for model in client.list_models()] == ["a/b"]
+
+
+@respx.mock
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 422, 500, 501])
 def test_a_gateway_without_a_list_for_each_key_is_asked_for_its_whole_list(
     client: OpenRouterClient, status: int

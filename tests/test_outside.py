@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from raptchat.outside import for_pipe, forbidden_in_name, safe, safe_line, shortened, without_keys
+from raptchat.outside import for_pipe, forbidden_in_name, is_utf8, safe, safe_line, shortened, without_keys
 
 # Surrogates too: arguments and broken JSON bring them along.
 ANYTHING = st.text(st.characters(codec=None))
@@ -90,10 +90,17 @@ def test_a_line_stays_one_line() -> None:
     assert safe_line("a\nb\tc\rd\u200f") == "a\u240ab\u2409c\u240dd\ufffd"
 
 
+def test_what_the_system_could_not_decode_cannot_be_stored_or_sent() -> None:
+    assert is_utf8("")
+    assert is_utf8("Gr\u00fc\u00dfe \U0001f469")
+    assert not is_utf8("caf\udce9")
+
+
 def test_what_looks_like_a_key_is_cut_out() -> None:
     assert without_keys("used sk-or-v1-0123456789abcdef here") == "used *** here"
     assert without_keys("sk-short and task-0123456789abcdef") == "sk-short and ta***"
     assert without_keys("risk-free") == "risk-free"
+    assert without_keys("sk-12345678901 sk-123456789012") == "sk-12345678901 ***"
 
 
 @pytest.mark.parametrize(
@@ -101,6 +108,7 @@ def test_what_looks_like_a_key_is_cut_out() -> None:
     [
         ("biology", None),
         ("Gr\u00fc\u00dfe \u751f\u7269 \U0001f469\u200d\U0001f52c", None),
+        ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", None),
         ("a\tb", "U+0009 control character"),
         ("a\x1bb", "U+001B control character"),
         ("a\u202eb", "U+202E RIGHT-TO-LEFT OVERRIDE"),

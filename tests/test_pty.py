@@ -186,6 +186,21 @@ def test_without_a_keyring_a_key_file_is_offered(raptchat: Run, gateway: DemoGat
     assert "osmosis" in raptchat("chat osmosis").out
 
 
+def test_a_folder_for_the_key_file_that_cannot_be_made_is_said(raptchat: Run, tmp_path: Path) -> None:
+    (tmp_path / "raptchat").symlink_to(tmp_path / "nowhere")
+    own = environment(XDG_CONFIG_HOME=str(tmp_path), XDG_DATA_HOME=str(tmp_path / "data"))
+    del own["RAPTCHAT_HOME"]
+    with AtTerminal("group", "add-key", "biology", env=own) as terminal:
+        terminal.until("(not shown): ")
+        terminal.keys(DEMO_KEY + "\r")
+        terminal.until("Which? [f/p/N] ")
+        terminal.keys("f\r")
+        said = terminal.ends(2)
+
+    assert f"the folder `{tmp_path}/raptchat` cannot be made" in said
+    assert "raptchat vault init --file PATH" in said
+
+
 def test_without_a_keyring_a_passphrase_is_offered(
     raptchat: Run, gateway: DemoGateway, home: Path, tmp_path: Path
 ) -> None:

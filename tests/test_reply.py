@@ -341,6 +341,25 @@ def test_reasoning_that_stands_only_in_its_details_is_told_once_and_kept_for_the
     assert json.loads(done.reasoning_details or "") == [thought("ab")]
 
 
+def test_the_key_is_in_no_part_of_a_reply_that_says_it(wire: respx.Route, client: OpenRouterClient) -> None:
+    page = {"type": "url_citation", "url_citation": {"url": f"https://a.example/{KEY}", "title": KEY}}
+    details = [{"type": "reasoning.text", "text": KEY, "signature": KEY, KEY: KEY, "index": 0}]
+    wire.return_value = stream(
+        delta(reasoning=f"thought: {KEY[:9]}"),
+        delta(reasoning=f"{KEY[9:]}.", reasoning_details=details),
+        delta(content=f"it is {KEY[:9]}", annotations=[page]),
+        delta("stop", content=f"{KEY[9:]}."),
+        "[DONE]",
+    )
+
+    *chunks, done = client.stream_chat(HELLO)
+
+    assert "sentinel" not in repr([*chunks, done])
+    assert isinstance(done, DoneChunk)
+    assert (done.content, done.reasoning) == ("it is ***.", "thought: ***.")
+    assert done.citations == (Citation("https://a.example/***", "***"),)
+
+
 def test_the_details_of_a_reply_that_was_cut_short_are_not_kept(
     wire: respx.Route, client: OpenRouterClient
 ) -> None:
@@ -375,6 +394,14 @@ def test_the_pages_a_reply_rests_on_are_named_once_each(wire: respx.Route, clien
         Citation("https://a.example/1", "A page"),
         Citation("https://b.example/\u241b[2J"),
     )
+
+
+def test_of_very_many_pages_the_first_hundred_are_named() -> None:
+    reply = Reply(model="m", clean=Cleaner(Secret(KEY)))
+    pages = [{"url_citation": {"url": f"https://a.example/{number}"}} for number in range(120)]
+
+    assert list(reply.add(delta(annotations=pages))) == []
+    assert [cited.url[18:] for cited in reply.done().citations] == [str(number) for number in range(100)]
 
 
 def test_signs_of_life_are_told_until_the_reply_begins(wire: respx.Route, client: OpenRouterClient) -> None:

@@ -3,6 +3,7 @@
 import errno
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import stat
@@ -172,6 +173,20 @@ def cut(copy: Path) -> None:
     copy.write_bytes(copy.read_bytes()[:-5000])
 
 
+def half_written(copy: Path) -> None:
+    """A change that is under way, and already in the file; the journal that undoes it is beside it."""
+    before = copy.with_name("before")
+    with closing(sqlite3.connect(copy, isolation_level=None)) as db:
+        db.execute("PRAGMA cache_size = 1")
+        db.execute("BEGIN")
+        db.execute("UPDATE messages SET content = hex(zeroblob(5000))")
+        db.execute("CREATE TABLE notes AS SELECT * FROM messages, groups")
+        shutil.copy(copy, before)
+        shutil.copy(f"{copy}-journal", f"{before}-journal")
+    before.rename(copy)
+    Path(f"{before}-journal").rename(f"{copy}-journal")
+
+
 def other_database(copy: Path) -> None:
     copy.unlink()
     change_by("CREATE TABLE notes (text)")(copy)
@@ -186,6 +201,7 @@ def other_database(copy: Path) -> None:
         (empty, StoreError, "no copy of a store"),
         (text, StoreError, "is damaged, or no store of raptchat"),
         (cut, StoreError, "is damaged"),
+        (half_written, StoreError, "was left in the middle of a change"),
         (other_database, StoreError, "no copy of a store"),
         (change_by("PRAGMA application_id = 7"), StoreError, "no copy of a store"),
         (change_by("PRAGMA user_version = 0"), StoreError, "no copy of a store"),
@@ -436,7 +452,7 @@ def test_a_restore_that_is_killed_leaves_the_old_store_or_the_new(trials: Trials
         trials.count(killed=killed, new=is_new, old=not is_new)
         # The next one removes what this one left.
         put_back(path, copy)
-        assert not list(path.parent.glob("*.new"))
+        assert not list(path.parent.glob(".raptchat-*"))
 
 
 def count_lines(path: Path, copy: Path) -> int:

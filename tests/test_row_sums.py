@@ -15,7 +15,7 @@ from raptchat import CredentialService, Factory
 from raptchat.config import Settings
 from raptchat.errors import StoreError
 from raptchat.store import Store, row_sums
-from raptchat.store.connection import Connection
+from raptchat.store.connection import Connection, DamagedStoreError
 from raptchat.store.migrations import STEPS, migrate
 from raptchat.store.row_sums import DamagedRow
 
@@ -222,6 +222,17 @@ def test_a_table_that_cannot_be_read_is_damaged_as_a_whole(path: Path) -> None:
     with closing(Store.open(path)) as store:
         assert store.checks.row_sums() == [DamagedRow("bindings", None)]
         assert store.checks.integrity()
+
+
+def test_a_table_without_a_primary_key_is_no_table_of_a_store(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        db.execute("CREATE TABLE notes (text TEXT)")
+
+    with closing(Store.open(path)) as store:
+        assert store.checks.row_sums() == [DamagedRow("sqlite_schema", None)]
+        with pytest.raises(DamagedStoreError, match="is damaged, or no store of raptchat"):
+            store.groups.add("chemistry")
+        assert store.groups.named("chemistry") is None
 
 
 def add_colour(db: "Database") -> None:

@@ -6,7 +6,7 @@ import shlex
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -51,19 +51,27 @@ def check(data: bytes, where: object) -> None:
     assert not found, (where, found)
 
 
+def descendants(process: Path) -> Iterator[Path]:
+    """The folders in /proc of those that *process* started, and of those that these started."""
+    with suppress(OSError):  # one of them ended
+        for file in process.glob("task/*/children"):
+            for pid in file.read_text().split():
+                child = Path("/proc", pid)
+                yield child
+                yield from descendants(child)
+
+
 @contextmanager
 def watched_command_lines() -> Iterator[list[bytes]]:
-    """The command lines of all processes that there were meanwhile, as far as anybody can see them."""
+    """The command lines of all processes that were started meanwhile, as anybody on the machine can see them."""
     seen: set[bytes] = set()
     over = threading.Event()
 
     def watch() -> None:
         while not over.wait(0.002):
-            for file in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    seen.add(file.read_bytes())
-                except OSError:
-                    continue
+            for child in descendants(Path("/proc/self")):
+                with suppress(OSError):
+                    seen.add((child / "cmdline").read_bytes())
 
     thread = threading.Thread(target=watch)
     thread.start()

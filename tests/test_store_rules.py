@@ -41,7 +41,7 @@ def test_transactions_begin_in_three_places_only() -> None:
     ]
 
 
-@pytest.mark.parametrize("mode", ["rw", "ro", "temporary"])
+@pytest.mark.parametrize("mode", ["rw", "ro", "copy", "temporary"])
 def test_the_pragmas_are_in_force_on_every_connection(home: Path, mode: str) -> None:
     with closing(Connection(put(home), mode=mode)) as connection:  # type: ignore[arg-type]
         found = {

@@ -8,9 +8,11 @@ import os
 import stat
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
@@ -37,6 +39,7 @@ from raptchat.records import Slot
 from raptchat.secret import Secret
 from raptchat.store import Store
 from raptchat.vault import SlotKind, keyring
+from raptchat.vault.lock import vault_lock
 from raptchat.vault.sealing import slot_info, slots_mac
 
 
@@ -84,7 +87,7 @@ def of_keyring(service: SecretService, home: Path, monkeypatch: pytest.MonkeyPat
     tell: list[str] = []
 
     def the_keyring() -> keyring.OsKeyring:
-        return keyring.OsKeyring.choose(interactive=False, tell=tell.append)
+        return keyring.OsKeyring.choose(patience=keyring.Patience(interactive=False, tell=tell.append))
 
     def lose() -> None:
         for entry in service.services():
@@ -275,8 +278,30 @@ def test_a_data_key_that_was_wrapped_anew_does_not_pass_for_the_old_one(home: Pa
     wrapped = crypto.wrap(bytes(range(32)), public=slot.public_key, info=slot_info(slot, store_id))
     change(home, "UPDATE vault_slots SET wrapped_key = ?", wrapped)
 
-    with pytest.raises(DecryptionFailedError, match="data key is another one"):
+    with pytest.raises(DecryptionFailedError) as refused:
         key_of(group_id)
+    assert str(refused.value) == "the vault's data key is another one: its rows were altered"
+    assert refused.value.hint == "restore a backup of the store"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE vault_keys SET id = 'another'",
+        "UPDATE vault_keys SET check_value = zeroblob(32)",
+        "UPDATE vault_keys SET slots_mac = zeroblob(32)",
+        "UPDATE vault_slots SET public_key = zeroblob(32)",
+    ],
+)
+def test_what_changed_since_the_vault_was_opened_is_not_signed(
+    factory: Factory, home: Path, statement: str
+) -> None:
+    factory.vault.data_key()
+    change(home, statement)
+
+    with pytest.raises(DecryptionFailedError):
+        factory.vault.add("file", path=home / "second.key")
+    assert not (home / "second.key").exists()
 
 
 @pytest.mark.parametrize("changed", ["slipped in", "taken away", "altered"])
@@ -360,6 +385,23 @@ def test_a_removed_keyring_slot_leaves_no_entry(
 
     assert secret_service.services() == set()
     assert key_of(group_id) == KEY
+
+
+def test_a_keyring_is_not_asked_where_a_key_file_opens(
+    secret_service: SecretService, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from keyring.backends.SecretService import Keyring
+
+    of_keyring(secret_service, home, monkeypatch)
+    with open_factory() as factory:
+        factory.vault.init()
+        factory.vault.add("file", path=home / "master.key")
+    asked: list[str] = []
+    monkeypatch.setattr(Keyring, "get_password", lambda _, *words: asked.extend(words))
+
+    with open_factory() as factory:
+        factory.vault.data_key()
+    assert asked == []
 
 
 def test_a_removed_slot_whose_keyring_is_gone_is_collected_later(
@@ -531,6 +573,56 @@ def test_no_second_vault_is_made_when_the_key_row_was_taken_away(factory: Factor
     assert rows(home, "SELECT count(*) FROM vault_keys") == [(0,)]
     assert rows(home, "SELECT count(*) FROM vault_slots") == [(1,)]
     assert not (home / "another.key").exists()
+
+
+def test_what_is_left_of_a_vault_is_not_taken_for_none(
+    secret_service: SecretService, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_service.apply(monkeypatch)
+    monkeypatch.setenv("RAPTCHAT_HOME", str(home))
+    with open_factory() as factory:
+        factory.vault.init("keyring")
+    change(home, "UPDATE vault_slots SET state = 'dying'")
+    change(home, "DELETE FROM vault_keys")
+
+    with open_factory() as factory, pytest.raises(DecryptionFailedError, match="data key was taken out"):
+        add_key(factory)
+
+    # What opens the backups of the store is still there.
+    assert len(secret_service.services()) == 1
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+def test_a_vault_of_somebody_elses_does_not_open_with_a_key_file_that_comes_through_a_pipe(
+    home: Path, mode: int
+) -> None:
+    with open_factory() as factory:
+        factory.vault.init("file", path=home / "master.key")
+        group_id = add_key(factory)
+    line = (home / "master.key").read_text()
+    (home / "master.key").unlink()
+    os.mkfifo(home / "master.key")
+    (home / "master.key").chmod(mode)
+    pipe = os.open(home / "master.key", os.O_RDWR)
+    os.write(pipe, line.encode())
+
+    with pytest.raises(VaultUnavailableError, match="no regular file"):
+        key_of(group_id)
+    os.close(pipe)
+
+
+@pytest.mark.parametrize("path", [None, "master.key"])
+def test_a_key_file_is_not_looked_for_in_the_working_folder(
+    home: Path, monkeypatch: pytest.MonkeyPatch, path: str | None
+) -> None:
+    with open_factory() as factory:
+        factory.vault.init("file", path=home / str(path))
+        group_id = add_key(factory)
+    monkeypatch.chdir(home)
+    change(home, "UPDATE vault_slots SET params = ?", json.dumps({"path": path} if path else {}))
+
+    with pytest.raises(VaultUnavailableError, match="names no key file"):
+        key_of(group_id)
 
 
 def test_the_named_key_file_opens_a_vault_that_was_made_with_another_path(
@@ -757,6 +849,14 @@ def test_parameters_that_are_none_are_refused(factory: Factory, home: Path, para
         key_of(group_id)
 
 
+def test_parameters_that_could_be_nested_too_deep_to_be_written_again_are_not_read(
+    factory: Factory, home: Path
+) -> None:
+    change(home, "UPDATE vault_slots SET params = ?", json.dumps({"path": str(home / "master.key"), "more": {}}))
+
+    assert [slot.params for slot in factory.store.vault.slots()] == [{}]
+
+
 def test_a_keyring_backend_that_the_store_was_made_to_name_is_refused(factory: Factory, home: Path) -> None:
     group_id = add_key(factory)
     params = {"backend": "keyrings.alt.file.PlaintextKeyring", "service": "raptchat:x:y"}
@@ -814,6 +914,21 @@ def test_a_word_that_means_no_slot_or_several_lists_them(factory: Factory, home:
         assert slot.id[:8] in none.value.hint
 
 
+def test_each_change_of_the_slots_is_an_event(home: Path) -> None:
+    with open_factory() as factory:
+        slot = factory.vault.init("file", path=home / "master.key")
+        factory.vault.add("file", path=home / "second.key")
+        factory.vault.rotate_slot(slot.id, path=home / "third.key")
+        factory.vault.remove(factory.store.vault.slots()[0].id)
+
+    assert rows(home, "SELECT action FROM events ORDER BY id") == [
+        ("vault.init",),
+        ("vault.add",),
+        ("vault.rotate-slot",),
+        ("vault.remove",),
+    ]
+
+
 def test_the_data_key_shows_nothing_of_itself(factory: Factory) -> None:
     data_key = factory.vault.data_key()
 
@@ -857,9 +972,29 @@ def test_a_file_system_without_locks_is_an_error_of_the_store(
 def test_whoever_waits_too_long_for_the_other_process_is_told_to_try_again(
     factory: Factory, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("raptchat.vault.lock.LOCK_SECONDS", 0.1)
-    with factory.vault._lock(), open_factory() as other, pytest.raises(StoreBusyError, match="another process"):
+    monkeypatch.setattr(keyring, "DEADLINE_SECONDS", 0.1)
+    with (
+        vault_lock(home / "raptchat.db"),
+        open_factory() as other,
+        pytest.raises(StoreBusyError, match="another process"),
+    ):
         other.vault.add("file", path=home / "second.key")
+
+
+@pytest.mark.parametrize("work", ["init", "ensure"])
+def test_who_waited_for_the_other_process_has_that_much_less_for_the_keyring(
+    home: Path, monkeypatch: pytest.MonkeyPatch, work: str
+) -> None:
+    monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(home.parent / "master.key"))
+    monkeypatch.setattr(keyring, "DEADLINE_SECONDS", 20.0)
+    Store.open(home / "raptchat.db").close()
+    with ExitStack() as held, open_factory() as factory:
+        held.enter_context(vault_lock(home / "raptchat.db"))
+        timer = threading.Timer(0.2, held.close)
+        timer.start()
+        getattr(factory.vault, work)()
+        timer.join()
+        assert factory.vault.patience.left < 19.9
 
 
 def first_run(store: Path, barrier: Barrier, name: str) -> None:
@@ -869,6 +1004,7 @@ def first_run(store: Path, barrier: Barrier, name: str) -> None:
         add_key(factory, name, f"{KEY}-{name}")
 
 
+@pytest.mark.process
 def test_two_first_runs_at_once_make_one_vault(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(home.parent / "master.key"))
     Store.open(home / "raptchat.db").close()

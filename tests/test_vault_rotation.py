@@ -257,6 +257,10 @@ class Faulty:
             raise type(self._error)(*self._error.args)
         return done
 
+    @property
+    def has_failed(self) -> bool:
+        return self._left < 0
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
 
@@ -266,14 +270,11 @@ def failing_at(
 ) -> bool:
     """Do *work* with one statement that fails; whether it was reached."""
     with open_factory() as factory:
-        factory.store._connection.raw = Faulty(  # type: ignore[assignment]
-            factory.store._connection.raw, number, error, after=after
-        )
-        try:
+        faulty = Faulty(factory.store._connection.raw, number, error, after=after)
+        factory.store._connection.raw = faulty  # type: ignore[assignment]
+        with suppress(RaptchatError, KeyboardInterrupt):
             work(factory)
-        except (RaptchatError, KeyboardInterrupt):
-            return True
-    return False
+    return faulty.has_failed
 
 
 def each_statement(error: BaseException, work: Callable[[Factory], object], *, after: bool) -> Iterator[int]:
@@ -322,6 +323,25 @@ def test_whatever_statement_fails_the_old_state_or_the_new_is_left(
 
     assert failed > 15
     with open_factory() as other:
+        assert other.vault.leftovers() == []
+
+
+def test_what_was_done_is_not_called_failed_because_leftovers_stay(factory: Factory, home: Path) -> None:
+    group_id = add_key(factory)
+    slot = factory.vault.add("file", path=home / "second.key")
+    factory.store._connection.raw = Faulty(  # type: ignore[assignment]
+        factory.store._connection.raw,
+        1,
+        sqlite3.OperationalError("disk I/O error"),
+        only="DELETE FROM vault_slots",
+    )
+
+    factory.vault.rotate_slot(slot.id, path=home / "third.key")
+
+    assert [one.id for one in factory.vault.leftovers()] == [slot.id]
+    assert key_of(group_id) == KEY
+    with open_factory() as other:
+        CredentialService(other).rotate_vault()
         assert other.vault.leftovers() == []
 
 
@@ -502,7 +522,7 @@ def test_a_keyring_slot_gets_a_new_entry_for_the_same_data_key(of_keyring: Secre
     assert new.public_key != old.public_key
     assert of_keyring.services() == {new.params["service"]}
     assert rows(home, "SELECT kind FROM vault_slots ORDER BY kind") == [("file",), ("keyring",)]
-    assert rows(home, "SELECT action FROM events ORDER BY id DESC LIMIT 1") == [("vault.rotate",)]
+    assert rows(home, "SELECT action FROM events ORDER BY id DESC LIMIT 1") == [("vault.rotate-slot",)]
     (home / "master.key").unlink()
     assert key_of(group_id) == KEY
 

@@ -78,6 +78,16 @@ def test_a_slot_that_was_away_opens_and_needs_its_trail_no_more(away: Away, rota
     assert away.open() == KEY
 
 
+def test_a_slot_that_came_back_needs_its_trail_no_more_after_the_next_rotation(away: Away) -> None:
+    away.rotate()
+    (away.home / "away.key").rename(away.home / "other.key")
+    away.rotate()
+    (away.home / "other.key").rename(away.home / "away.key")
+
+    assert away.row().trail == ()
+    assert away.open() == KEY
+
+
 def test_the_old_data_keys_rows_are_not_kept_for_it(away: Away) -> None:
     away.rotate()
     away.rotate()
@@ -215,7 +225,11 @@ def test_a_trail_of_which_any_part_was_changed_opens_nothing(away: Away) -> None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "null", "7", "[7]", "[[]]", '[["a", 1, 2]]', '[["a", "?", "?"]]', "{", "[" * 100_000, '{"a": 1}']
+    "text",
+    [
+        *("", "null", "7", "[7]", "[[]]", '[["a", 1, 2]]', '[["a", "?", "?"]]', "{", "[" * 100_000, '{"a": 1}'),
+        r'[["\ud800", "", ""]]',
+    ],
 )
 def test_a_trail_that_is_none_is_refused(away: Away, text: str) -> None:
     away.rotate()

@@ -89,8 +89,7 @@ def check_first_key(act: Callable[[Home], None]) -> Callable[[Home, bool], None]
         assert sound(home) in expected
         act(home)
         assert set(sound(home)[OLD]) == {KEY}
-        # Killed between two steps of its making, a new store looks like an old one to the next process.
-        clean(home, *(f"raptchat.db.v{version}.bak" for version in range(1, len(STEPS))))
+        clean(home)
 
     return check
 
@@ -133,8 +132,7 @@ def check_chat(home: Home, acknowledged: bool) -> None:  # noqa: FBT001
         [credential] = factory.store.credentials.all()
         requests = sum(row.requests for row in factory.store.ledger.report([]))
     roles = [message.role for message in messages]
-    # Of a commit that fails at its very end nobody knows whether it stands: what was saved may be there twice.
-    assert roles in ([], ["user"], ["user", "assistant"], ["user", "assistant", "assistant"]), roles
+    assert roles in ([], ["user"], ["user", "assistant"]), roles
     answers = messages[1:]
     if messages:
         assert messages[0].content == QUESTION
@@ -188,7 +186,7 @@ def upgrade(home: Home) -> None:
 def check_upgrade(version: int) -> Callable[[Home, bool], None]:
     def check(home: Home, acknowledged: bool) -> None:  # noqa: FBT001
         [(now,)] = home.query("PRAGMA user_version")
-        assert now == len(STEPS) or not acknowledged
+        assert now == len(STEPS) or (now == version and not acknowledged)
         upgrade(home)
         assert home.query("PRAGMA user_version") == [(len(STEPS),)]
         assert contents(home.store) == contents(GOLDEN / f"v{version}.db")
@@ -197,10 +195,7 @@ def check_upgrade(version: int) -> Callable[[Home, bool], None]:
             assert factory.store.checks.problems() == []
             assert factory.store.sessions.search(Query.read("Zelle"))
         backup = f"raptchat.db.v{version}.bak"
-        # Whoever goes on in the middle of several steps keeps what was there then as well.
-        later = {f"raptchat.db.v{number}.bak" for number in range(version + 1, len(STEPS))}
-        assert {"raptchat.db", "master.key", backup} <= home.names()
-        assert home.names() <= {"raptchat.db", "master.key", backup, *later}, home.names()
+        assert home.names() == {"raptchat.db", "master.key", backup}
         assert contents(home.folder / backup) == contents(GOLDEN / f"v{version}.db")
 
     return check

@@ -1,8 +1,10 @@
-"""What an API key may look like; the one check for every way that a key comes in."""
+"""What an API key may look like, in the one check for every way that one comes in, and what is shown of it."""
 
 from raptchat.errors import UsageError
+from raptchat.secret import Secret
 
 MAX_LENGTH = 512
+_SHORTEST_HINTED = 21
 
 
 def check_api_key(text: str) -> str:
@@ -22,6 +24,12 @@ def check_api_key(text: str) -> str:
     if not key.isprintable():
         raise _refused("holds a control character")
     return key
+
+
+def hint_of(secret: Secret) -> str:
+    """The first 8 and the last 4 characters of a key; of a short one none."""
+    text = secret.reveal()
+    return f"{text[:8]}...{text[-4:]}" if len(text) >= _SHORTEST_HINTED else "***"
 
 
 def _refused(why: str) -> UsageError:

@@ -148,10 +148,13 @@ class Paths:
             from platformdirs import PlatformDirs
 
             folders = PlatformDirs("raptchat", appauthor=False)
-            data = folders.user_data_path
-            config = folders.user_config_path
-            state = folders.user_state_path
-            cache = folders.user_cache_path
+            try:
+                data = folders.user_data_path
+                config = folders.user_config_path
+                state = folders.user_state_path
+                cache = folders.user_cache_path
+            except RuntimeError:  # in a container whose user is in no list, and HOME not set
+                raise UsageError("this user has no home folder", hint="set HOME, or RAPTCHAT_HOME") from None
         return cls(_absolute(store or data / "raptchat.db"), config / "config.toml", state, cache)
 
     def history_file(self, group_id: str) -> Path:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from raptchat.errors import DecryptionFailedError
+from raptchat.errors import DecryptionFailedError, VaultUnavailableError
 
 KEY_SIZE = 32
 NONCE_SIZE = 12
@@ -37,7 +37,8 @@ class Sealed(NamedTuple):
 
 def joined(*parts: str | bytes) -> bytes:
     """*parts* as one byte string from which they can be told apart: each with its length before it."""
-    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
+    # A damaged row can hold half of a surrogate pair, which no other text becomes.
+    encoded = [part.encode(errors="surrogatepass") if isinstance(part, str) else part for part in parts]
     return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)
 
 
@@ -127,8 +128,14 @@ class Argon2Costs:
 
 
 def secret_from_passphrase(passphrase: str, *, salt: bytes, costs: Argon2Costs) -> bytes:
-    """A slot's secret of 32 bytes: Argon2id of *passphrase* in UTF-8."""
+    """A slot's secret of 32 bytes: Argon2id of *passphrase* in UTF-8; `VaultUnavailableError` without the RAM."""
     kdf = Argon2id(
         salt=salt, length=KEY_SIZE, iterations=costs.passes, lanes=costs.lanes, memory_cost=costs.memory
     )
-    return kdf.derive(passphrase.encode())
+    try:
+        return kdf.derive(passphrase.encode())
+    except MemoryError:
+        raise VaultUnavailableError(
+            f"there is not enough memory for the passphrase: it takes {costs.memory // 1024} MiB",
+            hint="close other programs and try again",
+        ) from None

@@ -23,6 +23,7 @@ RaptchatError                  1  INTERNAL              a bug
     AuthenticationFailedError 77  AUTHENTICATION_FAILED the gateway refused the key
   StoreError                  74  STORE_ERROR           unreadable, damaged, newer, disk full
     StoreBusyError            75  STORE_BUSY
+    UnconfirmedError          74  STORE_ERROR           changed, but perhaps not for good
   OutputError                 74  OUTPUT_ERROR          what was written to did not take it
   VaultUnavailableError       78  VAULT_UNAVAILABLE     no usable keyring or key
   VaultLockedError            78  VAULT_LOCKED          it is there, and does not open now
@@ -183,6 +184,10 @@ class StoreBusyError(StoreError):
     """Another process held the store for too long."""
 
     code, status_code, exit_code = "STORE_BUSY", 503, 75
+
+
+class UnconfirmedError(StoreError):
+    """The store was changed, but the disk does not say that the change will last."""
 
 
 class OutputError(RaptchatError):

@@ -42,6 +42,7 @@ def write(path: Path, remembered: Remembered) -> None:
         "fetched_at": remembered.fetched_at,
         "models": [model_list.entry(model) for model in remembered.models],
     }
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     whole_file.write(path, json.dumps(data, ensure_ascii=False, separators=(",", ":")))
 
 

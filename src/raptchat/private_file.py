@@ -8,9 +8,9 @@ import os
 import select
 import stat
 import time
-import uuid
 from pathlib import Path
 
+from raptchat import whole_file
 from raptchat.errors import RaptchatError, UsageError
 
 # Far more than any key or passphrase; a file of another kind named by mistake ends here.
@@ -19,26 +19,31 @@ _MOST_BYTES = 4096
 PIPE_SECONDS = 120.0
 
 
-def read_line(path: Path, what: str, *, refusal: type[RaptchatError] = UsageError) -> str:
+def read_line(path: Path, what: str, *, refusal: type[RaptchatError] = UsageError, regular: bool = False) -> str:
     """The one line in the file at *path*, without its line end; *what* names the file in errors.
 
-    Raises *refusal* when it cannot be read, or others could have read it, and `UsageError` when it does not hold
-    exactly one line of UTF-8 text.
+    Raises *refusal* when it cannot be read, or others could have read it, or when it is a pipe and must be
+    *regular*, and `UsageError` when it does not hold exactly one line of UTF-8 text.
     """
-    lines = read_lines(path, what, refusal=refusal)
+    lines = read_lines(path, what, refusal=refusal, regular=regular)
     if len(lines) != 1:
         raise UsageError(f"the {what} `{path}` must hold exactly one line of text", hint="is it the right file?")
     return lines[0]
 
 
-def read_lines(path: Path, what: str, *, refusal: type[RaptchatError] = UsageError) -> list[str]:
+def read_lines(
+    path: Path, what: str, *, refusal: type[RaptchatError] = UsageError, regular: bool = False
+) -> list[str]:
     """All lines of such a file; none for one that is too large, or not UTF-8. Raises *refusal* as `read_line`."""
     try:
         # Not O_NOFOLLOW: secrets are mounted as links in containers; what counts is the file behind it.
         # Not blocking either: a pipe into which nobody writes must not hang a script.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
-            _check_private(os.fstat(descriptor), path, what, refusal)
+            status = os.fstat(descriptor)
+            if regular and not stat.S_ISREG(status.st_mode):
+                raise refusal(f"the {what} `{path}` is no regular file", hint="put it back, or name another")
+            _check_private(status, path, what, refusal)
             data = _read(descriptor)
         finally:
             os.close(descriptor)
@@ -56,24 +61,8 @@ def read_lines(path: Path, what: str, *, refusal: type[RaptchatError] = UsageErr
 
 def make(path: Path, line: str, what: str) -> None:
     """Write *line* into a new file at *path* that only its owner can read; never over another file."""
-    # Beside it first: whoever is killed here must not leave a file that is there and empty.
-    beside = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-    flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
-        try:
-            with os.fdopen(os.open(beside, flags, 0o600), "w", encoding="utf-8") as file:
-                file.write(f"{line}\n")
-                file.flush()
-                os.fsync(file.fileno())
-            # A link, unlike a renamed file, never takes the place of another.
-            path.hardlink_to(beside)
-        finally:
-            beside.unlink(missing_ok=True)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        whole_file.write(path, f"{line}\n", replace=False)
     except OSError as error:
         raise UsageError(f"the {what} `{path}` cannot be made: {error.strerror}") from None
 

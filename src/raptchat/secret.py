@@ -28,6 +28,8 @@ class Secret:
         size, lower = min(len(self._value), _SHORTEST_PART), _lower(self._value)
         parts = {lower[at : at + size] for at in range(len(lower) - size + 1)} - {""}
         searched = _lower(text)
+        if not any(part in searched for part in parts):
+            return text  # nearly always, and ten times as fast as to look at each character
         kept, at = [], 0
         while at < len(text):
             end = at + size

@@ -18,6 +18,7 @@ from raptchat.errors import (
     ModelNotAvailableError,
     StoreBusyError,
     StoreError,
+    UnconfirmedError,
     UsageError,
 )
 from raptchat.factory import Factory
@@ -222,9 +223,14 @@ class Turn:
     def _save(self) -> None:
         arrived = len(self._reply.pieces)
         if arrived != self._saved:
+            answer = self._answer
             with signals_held_back():
-                with self._store.write():
-                    answer = self._keep("incomplete")
+                try:
+                    with self._store.write():
+                        answer = self._keep("incomplete")
+                except UnconfirmedError:
+                    self._answer = answer
+                    raise
                 # Not before it is certain: a message that was undone cannot be changed later.
                 self._answer, self._saved = answer, arrived
 

@@ -1,13 +1,13 @@
 """The border of `pyrage`: files in the age format (age-encryption.org/v1), which the stock `age` reads and writes.
 
-What a header may ask for is bounded here, before any of it is done: `pyrage` derives a key for as long as a minute
-and with as much as 16 GiB of memory, and tries each of a header's stanzas.
+What a header may ask for is bounded here, before any of it is done.
 """
 
 import base64
 import binascii
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 import pyrage
 
@@ -66,13 +66,14 @@ def decrypt(data: bytes, *, passphrase: Secret | None = None, identities: Sequen
     """
     binary = _without_armor(data)
     by_passphrase = needs_passphrase(binary)
-    try:
-        if passphrase is not None and by_passphrase:
-            return bytes(pyrage.passphrase.decrypt(binary, passphrase.reveal()))
-        if not by_passphrase:
-            return bytes(pyrage.decrypt(binary, [_identity(one) for one in identities]))
-    except pyrage.DecryptError:
-        pass
+    content: bytes | None = None
+    if by_passphrase and passphrase is not None:
+        content = age_passphrase.decrypt(binary, passphrase)
+    elif not by_passphrase:
+        with suppress(pyrage.DecryptError):
+            content = bytes(pyrage.decrypt(binary, [_identity(one) for one in identities]))
+    if content is not None:
+        return content
     secret = "passphrase is wrong" if by_passphrase else "identity is another"
     raise DecryptionFailedError(
         f"the bundle does not open: its {secret}, or the file was damaged", hint=_RIGHT_FILE

@@ -12,13 +12,14 @@ import base64
 import binascii
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from typing import NoReturn
 
 from raptchat import attachments, naming
 from raptchat.api_key import check_api_key
 from raptchat.bundle import Bundle, BundledGroup, BundledKey, BundledSession
-from raptchat.bundle.fields import MOST_TEXT, Fields, refused
+from raptchat.bundle.fields import Fields, refused
 from raptchat.config import check_model
 from raptchat.errors import UsageError
 from raptchat.gateway_url import check_gateway_url, origin
@@ -33,6 +34,8 @@ FORMAT, VERSION = "raptchat bundle", 1
 # Each value but the first of its object or array stands behind a comma. Small ones take twenty times as much
 # memory as text: a file that is made of them must not fill the machine's.
 _MOST_VALUES = 5_000_000
+# Without its closing quote, too: else each quote of a hostile text would be looked for one from there to the end.
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 Document = dict[str, object]
 
@@ -69,7 +72,7 @@ def read(data: bytes) -> Bundle:
 
 
 def _parsed(data: bytes) -> object:
-    if sum(map(data.count, (b",", b"[", b"{"))) > _MOST_VALUES:
+    if sum(map(_STRING.sub(b"", data).count, (b",", b"[", b"{"))) > _MOST_VALUES:
         raise UsageError("this is no bundle: it holds more values than one has")
     try:
         return json.loads(
@@ -146,12 +149,12 @@ def _read_key(fields: Fields) -> BundledKey:
         id=fields.uuid("id"),
         provider=fields.checked("provider", _known_provider),
         api_key=Secret(fields.checked("apiKey", check_api_key)),
-        label=fields.optional_text("label", most=MOST_TEXT),
+        label=fields.optional_text("label"),
         base_url=fields.optional("baseUrl", check_gateway_url),
         endpoint=fields.checked("endpoint", _checked_origin),
         is_active=fields.flag("isActive"),
         created_at=fields.time("createdAt"),
-        created_by=fields.text("createdBy", most=MOST_TEXT),
+        created_by=fields.text("createdBy"),
         last_used_at=fields.optional_time("lastUsedAt"),
     )
     # A key that says one host and goes to another.
@@ -178,8 +181,8 @@ def _read_session(fields: Fields, group_id: str, files: Mapping[str, bytes]) -> 
     session = Session(
         id=fields.uuid("id"),
         group_id=group_id,
-        title=fields.optional_text("title", most=MOST_TEXT),
-        model=fields.optional_text("model", most=MOST_TEXT),
+        title=fields.optional_text("title"),
+        model=fields.optional_text("model"),
         system_prompt=fields.optional_text("system"),
         created_at=fields.time("createdAt"),
         last_used_at=fields.time("lastUsedAt"),
@@ -215,7 +218,7 @@ def _read_message(fields: Fields, seq: int, files: Mapping[str, bytes]) -> Messa
         content=fields.text("content"),
         seq=seq,
         state=fields.one_of("state", "complete", "incomplete", "failed"),
-        model=fields.optional_text("model", most=MOST_TEXT),
+        model=fields.optional_text("model"),
         created_at=fields.time("createdAt"),
         reasoning=fields.optional_text("reasoning"),
         reasoning_details=fields.optional_text("reasoningDetails"),
@@ -230,8 +233,8 @@ def _read_attachment(fields: Fields, files: Mapping[str, bytes]) -> Attachment:
     if content is None:
         refused(fields.at("hash"), "is of none of the `files`")
     # What a browser or a mail program saves it as, one day, must not be a path.
-    name = fields.text("name", most=MOST_TEXT).rpartition("/")[2]
-    media_type = fields.text("mediaType", most=MOST_TEXT)
+    name = fields.text("name").rpartition("/")[2]
+    media_type = fields.text("mediaType")
     try:
         found = attachments.from_bytes(content, name, most_bytes=MOST_ATTACHED_BYTES, media_type=media_type)
     except UsageError as error:

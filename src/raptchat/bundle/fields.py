@@ -11,9 +11,6 @@ from raptchat.outside import is_utf8, safe_line, without_keys
 
 Word = TypeVar("Word", bound=str)
 
-# For what is one line at most: a title, a label, a model's name.
-MOST_TEXT = 4096
-
 # What `clock.utc_now` writes; of the same form, since times are compared as texts.
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
@@ -61,20 +58,18 @@ class Fields:
             refused(self.at(name), "is not an array")
         return (Fields(one, f"{self.at(name)}[{number}]") for number, one in enumerate(value))
 
-    def text(self, name: str, *, most: int | None = None) -> str:
-        """A text that can be stored, of *most* characters."""
+    def text(self, name: str) -> str:
+        """A text that can be stored."""
         value = self._take(name)
         if not isinstance(value, str):
             refused(self.at(name), "is not a text")
         if not is_utf8(value):
             refused(self.at(name), "cannot be written in UTF-8")
-        if most is not None and len(value) > most:
-            refused(self.at(name), f"is longer than {most} characters")
         return value
 
-    def optional_text(self, name: str, *, most: int | None = None) -> str | None:
+    def optional_text(self, name: str) -> str | None:
         """A text, or `null`."""
-        return None if self._is_null(name) else self.text(name, most=most)
+        return None if self._is_null(name) else self.text(name)
 
     def checked(self, name: str, check: Callable[[str], str]) -> str:
         """What *check* makes of a text; its error, which does not repeat the text, is told with the path.

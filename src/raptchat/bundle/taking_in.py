@@ -1,14 +1,16 @@
 """A bundle into a store: first the plan, then all of it in one transaction."""
 
 import uuid
+from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from raptchat import naming
+from raptchat.api_key import hint_of
 from raptchat.bundle import Bundle, BundledGroup, BundledKey, BundledSession
 from raptchat.clock import utc_now
-from raptchat.credentials import CredentialService, _hint
+from raptchat.credentials import CredentialService
 from raptchat.credentials.sealed_row import seal_row
 from raptchat.errors import SharedKeyError, StoreBusyError, UsageError
 from raptchat.factory import Factory
@@ -86,13 +88,14 @@ class TakingIn:
         """
         store = self.factory.store
         taken = {name_key(one.group.name) for one in self.bundle.groups}
-        owners: dict[str, str] = {}
+        ids = sorted(one.group.id for one in self.bundle.groups)
+        owners: dict[str, Group] = {}
         replaced: set[str] = set()
         plans = []
         with store.snapshot():
             taken |= {name_key(group.name) for group in store.groups.all()}
             for bundled in self.bundle.groups:
-                plan = self._plan_group(bundled, taken)
+                plan = self._plan_group(bundled, taken, ids)
                 if plan.action == "replace" and plan.present is not None:
                     if plan.present.id in replaced:
                         raise UsageError(
@@ -119,16 +122,16 @@ class TakingIn:
     def apply(self, plans: list[GroupPlan]) -> None:
         """As `carry_out`, in a transaction in which *data_key* is the one in use."""
         if self.plan() != plans:
-            raise StoreBusyError("the store was changed meanwhile", hint="try again")
+            raise changed_meanwhile()
         for bundled, plan in zip(self.bundle.groups, plans, strict=True):
             if plan.action not in _UNTOUCHED:
                 self._take_in(bundled, plan)
 
-    def _plan_group(self, bundled: BundledGroup, taken: set[str]) -> GroupPlan:
+    def _plan_group(self, bundled: BundledGroup, taken: set[str], ids: list[str]) -> GroupPlan:
         store, group = self.factory.store, bundled.group
         present = _present(store, group)
         if present is None:
-            self._refuse_id(group)
+            self._refuse_id(group, ids)
             return GroupPlan(group, "new", group.name, None)
         choice = self.choices.get(group.id)
         if choice is None:
@@ -137,21 +140,22 @@ class TakingIn:
         taken.add(name_key(name))
         return GroupPlan(group, choice, name, present)
 
-    def _refuse_id(self, group: Group) -> None:
-        """A name that begins another group's id would be taken for it, by whoever names that group so."""
+    def _refuse_id(self, group: Group, ids: list[str]) -> None:
+        """A name that begins another group's id, here or of the bundle's *ids*, would be taken for that."""
         if len(group.name) < naming.MIN_PREFIX_LENGTH:
             return
         word = group.name.lower()
-        others = self.factory.store.groups.with_prefix(word)
-        others += [one.group for one in self.bundle.groups if one.group.id.startswith(word)]
+        at = bisect_left(ids, word)
+        # Of the bundle the first two: one may be its own.
+        others = [one.id for one in self.factory.store.groups.with_prefix(word)] + ids[at : at + 2]
         for other in others:
-            if other.id != group.id:
+            if other.startswith(word) and other != group.id:
                 raise UsageError(
-                    f"the bundle's group `{group.name}` is called as the id of group `{other.name}` begins",
+                    f"the bundle's group `{group.name}` is called as the id of another group begins: `{other}`",
                     hint="give it another name where the bundle was made, with raptchat group rename",
                 )
 
-    def _with_keys(self, plan: GroupPlan, bundled: BundledGroup, owners: dict[str, str]) -> GroupPlan:
+    def _with_keys(self, plan: GroupPlan, bundled: BundledGroup, owners: dict[str, Group]) -> GroupPlan:
         store, group = self.factory.store, bundled.group
         target = plan.present.id if plan.action == "replace" and plan.present is not None else None
         keys = []
@@ -162,8 +166,8 @@ class TakingIn:
                 action = "activate" if key.is_active and not any(there.values()) else "present"
             elif not self.allow_shared:
                 self._refuse_shared(key, plan, target, owners)
-            owners.setdefault(self.data_key.fingerprint(key.api_key), group.id)
-            keys.append(KeyPlan(_hint(key.api_key), key.provider, key.endpoint, key.is_active, action))
+            owners.setdefault(self.data_key.fingerprint(key.api_key), group)
+            keys.append(KeyPlan(hint_of(key.api_key), key.provider, key.endpoint, key.is_active, action))
         sessions = [one for one in bundled.sessions if not _is_there(store, one.session, target)]
         return replace(plan, keys=tuple(keys), sessions=len(sessions))
 
@@ -177,17 +181,19 @@ class TakingIn:
             if one.group_id == group_id and (one.provider, one.endpoint, one.base_url) == place
         }
 
-    def _refuse_shared(self, key: BundledKey, plan: GroupPlan, target: str | None, owners: dict[str, str]) -> None:
+    def _refuse_shared(
+        self, key: BundledKey, plan: GroupPlan, target: str | None, owners: dict[str, Group]
+    ) -> None:
         store, fingerprint = self.factory.store, self.data_key.fingerprint(key.api_key)
         sharing = [
             one.group_id for one in store.credentials.with_fingerprint(fingerprint) if one.group_id != target
         ]
         names = [store.groups.require(group_id).name for group_id in sharing]
-        owner = owners.get(fingerprint, plan.group.id)
-        names += [one.group.name for one in self.bundle.groups if one.group.id == owner != plan.group.id]
+        owner = owners.get(fingerprint, plan.group)
+        names += [owner.name] if owner.id != plan.group.id else []
         if names:
             raise SharedKeyError(
-                f"the key `{_hint(key.api_key)}` of the bundle's group `{plan.group.name}` serves group"
+                f"the key `{hint_of(key.api_key)}` of the bundle's group `{plan.group.name}` serves group"
                 f" `{names[0]}` already",
                 hint="leave that group out, or add --allow-shared",
                 group=plan.name,
@@ -248,6 +254,11 @@ class TakingIn:
         )
 
 
+def changed_meanwhile() -> StoreBusyError:
+    """The error for a store in which the import would not be what was planned or asked about."""
+    return StoreBusyError("the store was changed meanwhile", hint="try again")
+
+
 def _present(store: "Store", group: Group) -> Group | None:
     return store.groups.get(group.id) or store.groups.named(group.name)
 
@@ -261,7 +272,7 @@ def _out_of_use(key: BundledKey, credential_id: str, group: Group) -> Credential
         encrypted_key=b"",
         nonce=b"",
         key_id="",
-        key_hint=_hint(key.api_key),
+        key_hint=hint_of(key.api_key),
         key_fingerprint="",
         label=key.label,
         base_url=key.base_url,

@@ -52,21 +52,25 @@ def doctor(
 
 
 def _show(terminal: Terminal, found: "Sequence[Finding]") -> None:
-    if terminal.out_is_tty and terminal.width < _LEAST_WIDTH:
-        for finding in found:
-            pairs = [(finding.level.ljust(_LEVEL_WIDTH), f"{finding.area}: {finding.name}"), ("", finding.text)]
-            tables.fields(terminal, [*pairs, *([("fix", finding.fix)] if finding.fix else [])])
-        return
-    rows: list[tables.Row] = []
-    for finding in found:
-        row = [finding.area, finding.name, finding.level, finding.text]
-        if not terminal.out_is_tty:
-            rows.append([*row, finding.fix or None])
-            continue
-        rows.append(row)
-        if finding.fix:
-            rows.append(["", "", "", f"fix: {finding.fix}"])
-    tables.table(terminal, ["area", "check", "state", "found"], rows, empty="")
+    if not terminal.out_is_tty:
+        rows: list[tables.Row] = [[*_cells(one), one.fix or None] for one in found]
+        return tables.table(terminal, [], rows, empty="")
+    if terminal.width < _LEAST_WIDTH:
+        for one in found:
+            name = f"{one.area}: {one.name}"
+            tables.fields(terminal, [(one.level.ljust(_LEVEL_WIDTH), name), ("", one.text)])
+    else:
+        tables.table(terminal, ["area", "check", "state", "found"], [_cells(one) for one in found], empty="")
+    # Each on a line that is not folded, so that it can be pasted; last, where the eye is.
+    for one in found:
+        if one.fix:
+            terminal.write_line(f"fix for {one.area}: {one.name}")
+            terminal.write_line(f"  {one.fix}")
+    return None
+
+
+def _cells(finding: "Finding") -> list[str]:
+    return [finding.area, finding.name, finding.level, finding.text]
 
 
 def _document(finding: "Finding") -> Document:

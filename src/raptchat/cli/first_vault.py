@@ -1,7 +1,7 @@
 """The vault of a store that has none yet, where a person may have to say how it is kept."""
 
 from raptchat.cli.invocation import Invocation
-from raptchat.errors import VaultUnavailableError
+from raptchat.errors import UsageError, VaultUnavailableError
 
 
 def ensure_vault(run: Invocation) -> bool:
@@ -22,7 +22,13 @@ def ensure_vault(run: Invocation) -> bool:
         match run.answer("Which? [f/p/N] "):
             case "f":
                 path = run.factory.settings.paths.config_file.with_name("master.key")
-                path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                try:
+                    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                except OSError as failed:
+                    raise UsageError(
+                        f"the folder `{path.parent}` cannot be made: {failed.strerror}",
+                        hint="raptchat vault init --file PATH",
+                    ) from None
                 vault.init("file", path=path)
                 run.terminal.say(f"the master key is in {path}: whoever has it and the store has the keys")
             case "p":

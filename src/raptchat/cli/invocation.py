@@ -89,8 +89,8 @@ class Invocation:
 
         Ctrl-D is an `EOFError`, and what comes after it or after Ctrl-C begins a line.
         """
-        self.terminal.write_error(safe_line(question))
         try:
+            self.terminal.write_error(safe_line(question))
             return input().strip().lower()
         except UnicodeDecodeError:
             return ""

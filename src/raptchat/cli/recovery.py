@@ -11,11 +11,9 @@ if TYPE_CHECKING:
     from raptchat.cli.invocation import Invocation
 
 _LATER = "raptchat vault add recovery"
+_ANOTHER = "raptchat vault rotate --slot recovery"
 _ATTEMPTS = 3
 _ASKED_BACK = 2
-
-# What is easily taken for another when it is read from paper (RFC 4648, section 6, has no 0, 1 and 8).
-_LOOKALIKES = str.maketrans("018", "OIB", " -")
 
 _PLACES = {"file": "the key file", "keyring": "the keyring", "passphrase": "the passphrase"}
 
@@ -77,6 +75,9 @@ def _can_be_shown(run: "Invocation") -> bool:
 
 
 def _have_it_written_down(run: "Invocation", text: str) -> None:
+    from raptchat.vault import recovery_key
+    from raptchat.vault.opening import in_use
+
     groups = text.split("-")
     note: tuple[str, ...] = ()
     attempts = _ATTEMPTS
@@ -87,7 +88,7 @@ def _have_it_written_down(run: "Invocation", text: str) -> None:
                 run.answer(_WRITTEN_DOWN)
                 show(["Type two of its groups from the paper (Enter shows them again).", ""])
                 for number in sorted(random.sample(range(len(groups)), _ASKED_BACK)):
-                    typed = run.answer(f"Group {number + 1}: ").upper().translate(_LOOKALIKES)
+                    typed = recovery_key.spelled(run.answer(f"Group {number + 1}: "))
                     if typed != groups[number]:
                         break
                 else:
@@ -96,7 +97,10 @@ def _have_it_written_down(run: "Invocation", text: str) -> None:
                 note = (f"That was not group {number + 1}.", "") if typed else ()
     except EOFError:
         pass
-    raise UsageError("the recovery key was not confirmed, and is void", hint=_LATER)
+    void = "the new recovery key was not confirmed, and is void"
+    if any(slot.kind == "recovery" for slot in in_use(run.factory.store.vault.slots())):
+        raise UsageError(f"{void}; that of before still opens the vault", hint=_ANOTHER)
+    raise UsageError(void, hint=_LATER)
 
 
 def _laid_out(groups: list[str], columns: int) -> list[str]:

@@ -1,5 +1,6 @@
 """`raptchat restore`: the whole store from a copy."""
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -26,15 +27,18 @@ def restore(
     and which slots of its vault open.
     """
     from raptchat.store.restore import restore as put_back
+    from raptchat.vault.lock import vault_lock
 
     run = invocation(ctx)
     path = run.factory.settings.paths.store
-    previous = put_back(
-        path,
-        file,
-        caller=run.factory.caller,
-        confirm=lambda: run.confirm(f"replacing the store `{safe_line(str(path))}`", yes=yes),
-    )
+    with ExitStack() as held:
+
+        def confirm() -> None:
+            run.confirm(f"replacing the store `{safe_line(str(path))}`", yes=yes)
+            # A rotation that is under way would leave an entry in the keyring that no slot names.
+            held.enter_context(vault_lock(path))
+
+        previous = put_back(path, file, caller=run.factory.caller, confirm=confirm)
     counts, slots = contents(run.factory.store), run.factory.vault.status()
     if run.json:
         return tables.document(

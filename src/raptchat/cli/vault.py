@@ -1,5 +1,6 @@
 """`raptchat vault`: what opens the credentials."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,8 @@ from raptchat.render.formats import when
 
 if TYPE_CHECKING:
     from raptchat.vault import SlotKind
+
+_SLOTS_HINT = "raptchat vault status"
 
 app = noun("The vault: what opens the credentials. Each of its slots opens all of them.")
 
@@ -108,6 +111,7 @@ def remove(
         return tables.document(run.terminal, documents.slot(removed))
     return run.terminal.say(
         f"removed the {removed.kind} slot {removed.id[:8]}",
+        *_key_file_left(removed),
         "its secret still opens older copies of the store, and with them this vault's data key;",
         "where somebody may have both: raptchat vault rotate",
     )
@@ -131,15 +135,20 @@ def rotate(
     Every slot goes on opening the vault. Killed half-way it is as before, or done.
     """
     run = invocation(ctx)
-    if file is not None and not _is_file_slot(run, slot):
-        raise UsageError("--file goes with --slot file", hint="raptchat vault status")
     if slot is not None:
+        before = _file_slot(run, slot)
+        if file is not None and before is None and slot != "file":
+            raise UsageError(f"--file goes with a file slot, not with `{safe_line(slot)}`", hint=_SLOTS_HINT)
         renewed = run.factory.vault.rotate_slot(slot, path=file)
         _show(run, renewed, f"the {renewed.kind} slot has a new secret: {documents.place(renewed)}")
         named = run.factory.settings.master_key_file
         if renewed.kind == "file" and named is not None and str(named.absolute()) != renewed.params.get("path"):
             run.terminal.say(f"RAPTCHAT_MASTER_KEY_FILE still names {named}")
+        if before is not None and before.params.get("path") != renewed.params.get("path"):
+            run.terminal.say(*_key_file_left(before))
         return None
+    if file is not None:
+        raise UsageError("--file goes with --slot file", hint=_SLOTS_HINT)
     from raptchat.credentials import CredentialService
 
     done = CredentialService(run.factory).rotate_vault()
@@ -148,7 +157,7 @@ def rotate(
         return tables.document(run.terminal, {"keyId": done.key_id, "slots": slots, "rows": done.rows})
     return run.terminal.say(
         f"the vault has a new data key; sealed anew: {done.rows} {'key' if done.rows == 1 else 'keys'}",
-        "older copies of the store still open with the old one: delete those that you do not need",
+        *_older_copies(done.slots),
     )
 
 
@@ -157,9 +166,26 @@ app.command("export", cls=Command)(vault_export.export)
 app.command("import", cls=Command)(vault_import.import_)
 
 
-def _is_file_slot(run: Invocation, word: str | None) -> bool:
-    slots = run.factory.store.vault.slots() if word else []
-    return word == "file" or any(one.kind == "file" and one.id.startswith(word or "") for one in slots)
+def _file_slot(run: Invocation, word: str) -> Slot | None:
+    slots = run.factory.store.vault.slots()
+    return next((one for one in slots if one.kind == "file" and (word == "file" or one.id.startswith(word))), None)
+
+
+def _older_copies(slots: list[Slot]) -> list[str]:
+    said = []
+    if kept := ", ".join(dict.fromkeys(slot.kind for slot in slots if slot.kind != "keyring")):
+        said.append(f"older copies of the store still open with {kept}: delete those that you do not need")
+    if any(slot.kind == "keyring" for slot in slots):
+        # Its entry was made anew, and the old one is gone.
+        said.append("with the keyring older copies do not open any more; for a new one: raptchat backup FILE")
+    return said
+
+
+def _key_file_left(slot: Slot) -> list[str]:
+    path = str(slot.params.get("path"))
+    if slot.kind != "file" or not os.path.exists(path):  # noqa: PTH110 - Path.exists raises for some paths
+        return []
+    return [f"{path} is still there, and opens older copies of the store: delete it, unless another store uses it"]
 
 
 def _row(run: Invocation, slot: Slot, state: str, about: str) -> list[str | None]:

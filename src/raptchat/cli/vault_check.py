@@ -77,4 +77,6 @@ def _show(run: Invocation, report: "SealReport", *, ok: bool) -> None:
     if report.slots:
         untried = [one.slot.kind for one in report.slots if one.opens is None]
         found = "every key opens with every slot that was tried" if ok else "not every key opens with every slot"
+        if not any(one.opens for one in report.slots):
+            found = "no slot opened, so no key was tried"
         run.terminal.say(f"{found}; not tried: {', '.join(untried)}" if untried else found)

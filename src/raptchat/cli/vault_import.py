@@ -54,7 +54,7 @@ def import_(
 ) -> None:
     """Take in what `vault export` wrote: all of it or nothing."""
     from raptchat.bundle import document
-    from raptchat.bundle.taking_in import TakingIn, conflicts
+    from raptchat.bundle.taking_in import TakingIn, changed_meanwhile, conflicts
     from raptchat.vault.hardening import harden
 
     run = invocation(ctx)
@@ -62,10 +62,14 @@ def import_(
     bundle = document.read(_opened(run, _read(file), identity, passphrase_file))
     met = conflicts(run.factory.store, bundle)
     choices = _choices(run, met, on_conflict, dry_run=dry_run)
-    data_key, made = _data_key(run, bundle, choices, dry_run=dry_run)
-    taking_in = TakingIn(run.factory, bundle, choices, data_key, allow_shared)
+    taking_in = TakingIn(run.factory, bundle, choices, _data_key(run, bundle, choices), allow_shared)
     plans = taking_in.plan()
+    # A question may have stood there for long.
+    if [one.present for one in plans if one.present] != [one.present for one in met]:
+        raise changed_meanwhile()
+    made = False
     if not dry_run:
+        made = any(one.keys for one in plans) and ensure_vault(run)
         taking_in.carry_out(plans)
     _show(run, plans, dry_run=dry_run)
     if made and not no_recovery:
@@ -169,22 +173,17 @@ def _asked(run: Invocation, conflict: "Conflict") -> "Choice":
             return choice
 
 
-def _data_key(
-    run: Invocation, bundle: "Bundle", choices: "dict[str, Choice]", *, dry_run: bool
-) -> "tuple[DataKey, bool]":
-    """The vault's data key, and whether the vault was made for it just now.
+def _data_key(run: Invocation, bundle: "Bundle", choices: "dict[str, Choice]") -> "DataKey":
+    """What the bundle's keys are compared with those here by: the vault's data key.
 
-    Where no key is to be sealed or compared no vault is needed, and any data key does.
+    Where there are none, here or to be taken in, nobody is asked to open the vault, and any data key does.
     """
     from raptchat import crypto
     from raptchat.vault.sealing import DataKey
 
     vault = run.factory.vault
     has_keys = any(one.keys for one in bundle.groups if choices.get(one.group.id) != "skip")
-    if not has_keys or (dry_run and not vault.exists()):
-        return DataKey("", "", crypto.new_key()), False
-    made = not dry_run and ensure_vault(run)
-    return vault.data_key(), made
+    return vault.data_key() if has_keys and vault.exists() else DataKey("", "", crypto.new_key())
 
 
 def _show(run: Invocation, plans: "Sequence[GroupPlan]", *, dry_run: bool) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from raptchat.api_key import check_api_key
+from raptchat.api_key import check_api_key, hint_of
 from raptchat.clock import utc_now
 from raptchat.credentials.seal_report import RowCheck, SealReport, SlotCheck, check_seals
 from raptchat.credentials.sealed_row import altered, open_row, seal_row
@@ -35,7 +35,6 @@ __all__ = ["CredentialService", "RowCheck", "SealReport", "SlotCheck"]
 
 T = TypeVar("T")
 
-_SHORTEST_HINTED = 21
 # Each time, another process changed the vault's key meanwhile.
 _ATTEMPTS = 10
 
@@ -97,7 +96,7 @@ class CredentialService:
                 encrypted_key=b"",
                 nonce=b"",
                 key_id="",
-                key_hint=_hint(secret),
+                key_hint=hint_of(secret),
                 key_fingerprint="",
                 label=label,
                 base_url=url,
@@ -256,6 +255,8 @@ class CredentialService:
                 secret = open_row(data_key, credential, current)
                 self._rows.reseal(seal_row(data_key, credential, secret, replace(current, name=name)))
             self._groups.set(group.id, name=name)
+            # Under the name that it had: that of now stands with whatever is done next.
+            self._factory.store.ledger.note("group.rename", caller=self._factory.caller, group=current)
             return True
 
         if not self._rows.of_group(group.id):
@@ -336,11 +337,6 @@ def _as_sealed_now(credential: Credential, now: Credential | None, data_key: "Da
 
 def _busy() -> StoreBusyError:
     return StoreBusyError("the vault's key is being changed again and again", hint="try again")
-
-
-def _hint(secret: Secret) -> str:
-    text = secret.reveal()
-    return f"{text[:8]}...{text[-4:]}" if len(text) >= _SHORTEST_HINTED else "***"
 
 
 def _checked_url(base_url: str) -> str:

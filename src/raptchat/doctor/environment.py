@@ -1,15 +1,18 @@
 """The area `environment`: variables, settings, the terminal, and keys that other tools keep in plain text."""
 
 import os
+import shlex
 import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from raptchat import naming
 from raptchat.config import IGNORED_KEY_VARIABLES, read_settings
 from raptchat.doctor import plaintext_keys
 from raptchat.doctor.finding import Check, Finding, ok, problem, warning
 from raptchat.doctor.subject import Subject
+from raptchat.errors import GroupNotFoundError
 
 _PREFIX = "RAPTCHAT_"
 _KNOWN = {f"{_PREFIX}{name}" for name in ("HOME", "GROUP", "DEBUG", "MASTER_KEY_FILE", "PASSPHRASE_FILE")}
@@ -21,6 +24,7 @@ def checks(subject: Subject) -> list[Check]:
         Check("environment", "settings", lambda: _settings(subject)),
         Check("environment", "ignored keys", lambda: _ignored_keys(subject)),
         Check("environment", "variables", lambda: _variables(subject)),
+        Check("environment", "group", lambda: _group(subject)),
         Check("environment", "plaintext keys", lambda: plaintext_keys.findings(subject.environ)),
         Check("environment", "encoding", lambda: _encoding(subject)),
         Check("environment", "umask", _umask),
@@ -41,20 +45,22 @@ def _settings(subject: Subject) -> Iterator[Finding]:
     known, unknown = read_settings(path)
     for name in unknown:
         text = f"`{path}` sets `{name[:80]}`, which is no setting"
-        yield warning("environment", "settings", text, "raptchat config list shows those that are")
+        yield warning("environment", "settings", text, "raptchat config list")
     mode = stat.S_IMODE(path.stat().st_mode)
     if mode & (stat.S_IWGRP | stat.S_IWOTH):
         text = f"others can write `{path}` (mode {mode:04o})"
-        yield warning("environment", "settings", text, f"chmod 600 {path}")
+        yield warning("environment", "settings", text, f"chmod 600 {shlex.quote(str(path))}")
     yield ok("environment", "settings", f"`{path}` is valid; it sets {len(known)}")
 
 
 def _ignored_keys(subject: Subject) -> Iterator[Finding]:
     for name in IGNORED_KEY_VARIABLES:
         if subject.environ.get(name):
-            text = f"{name} is set, and ignored: each group pays with its own key; every program can read it there"
-            fix = f"raptchat group add-key NAME --from-env {name}, then take it out of the shell's start-up file"
-            yield warning("environment", "ignored keys", text, fix)
+            text = (
+                f"{name} is set, and ignored: each group pays with its own key; every program can read it there,"
+                " so take it out of the shell's start-up file once a group has it"
+            )
+            yield warning("environment", "ignored keys", text, f"raptchat group add-key NAME --from-env {name}")
 
 
 def _variables(subject: Subject) -> Iterator[Finding]:
@@ -67,12 +73,25 @@ def _variables(subject: Subject) -> Iterator[Finding]:
             yield warning("environment", "variables", text, f"known: {', '.join(sorted(_KNOWN))}")
 
 
+def _group(subject: Subject) -> Iterator[Finding]:
+    word, file = subject.environ.get("RAPTCHAT_GROUP"), subject.store
+    if not word or file is None or file.state != "current":
+        return
+    with file.opened() as store:
+        try:
+            name = naming.find_group(store, word).name
+        except GroupNotFoundError as error:
+            yield problem("environment", "group", f"RAPTCHAT_GROUP: {error}", "unset RAPTCHAT_GROUP")
+        else:
+            yield ok("environment", "group", f"RAPTCHAT_GROUP chooses `{name}`")
+
+
 def _encoding(subject: Subject) -> Iterator[Finding]:
     if subject.encoding.lower().replace("-", "").replace("_", "") == "utf8":
         yield ok("environment", "encoding", "UTF-8")
     else:
         text = f"output is written in {subject.encoding[:40]}: characters that it lacks become `?`"
-        yield warning("environment", "encoding", text, "export LC_ALL=C.UTF-8, or PYTHONUTF8=1")
+        yield warning("environment", "encoding", text, "export PYTHONUTF8=1")
 
 
 def _umask() -> Iterator[Finding]:
@@ -103,6 +122,7 @@ def _folder() -> Iterator[Finding]:
 
 
 def _home(subject: Subject) -> Iterator[Finding]:
-    if not subject.environ.get("HOME") and not subject.environ.get("RAPTCHAT_HOME"):
+    # Where not even that list has it there is a problem with the settings.
+    if subject.paths is not None and not subject.environ.get("HOME") and not subject.environ.get("RAPTCHAT_HOME"):
         text = "HOME is not set: where store and settings are is taken from the system's list of users"
-        yield warning("environment", "home", text, "export HOME, or RAPTCHAT_HOME")
+        yield warning("environment", "home", text, "set HOME, or RAPTCHAT_HOME")

@@ -74,15 +74,18 @@ def _finding(file: KeyFile, names: list[str], mode: int) -> Finding:
     text = f"`{file.tool}` keeps {count} in plain text in `{file.path}`"
     if mode & (stat.S_IRGRP | stat.S_IROTH):
         text += f", which others can read (mode {mode:04o})"
+    text += "; delete it there once a group has it"
     # Of several the one that most likely is a gateway's.
     name = next((each for each in names if "openrouter" in each.lower()), names[0])
     path = shlex.quote(str(file.path))
     taken = "raptchat group add-key NAME"
     if file.names is _of_variables:
-        taken = f"sed -n 's/^{name}=//p' {path} | {taken} --stdin"
+        # With or without `export` and quotes; of the last such line, which is the one that counts.
+        value = rf"s/^ *(export +)?{name} *= *[\"']?([^\"' ]+).*/\2/p"
+        taken = f'sed -nE "{value}" {path} | tail -n 1 | {taken} --stdin'
     elif file.names is _of_json:
         taken = f"llm keys get {shlex.quote(name)} | {taken} --stdin"
-    return warning("environment", "plaintext keys", text, f"{taken}, then delete it there")
+    return warning("environment", "plaintext keys", text, taken)
 
 
 def _read(path: Path) -> tuple[str, int] | None:

@@ -24,7 +24,7 @@ from raptchat.store.peek import ReadOnlyConnection
 PATIENCE_SECONDS = 2.0
 READING_SECONDS = 60.0
 
-RESTORE = "raptchat restore FILE puts a backup in its place"
+RESTORE = "raptchat restore BACKUP"
 
 _MAGIC = b"SQLite format 3\0"
 _HEADER_SIZE = 100

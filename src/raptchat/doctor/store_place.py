@@ -20,6 +20,8 @@ def checks(file: StoreFile) -> list[Check]:
     """What there is to look at beside what the file holds; of one that is not there, whether it can be made."""
     if not os.path.exists(file.path):  # noqa: PTH110 - Path.exists raises where the folder is closed
         return [Check("store", "folder", lambda: _room_for_one(file.path))]
+    if not os.path.isfile(file.path):  # noqa: PTH113 - likewise
+        return []
     return [
         Check("store", "mode", lambda: _mode(file.path, file_facts(file.path))),
         Check("store", "folder", lambda: [_folder(file.path, file_facts(file.path))]),
@@ -95,8 +97,8 @@ def _copies(facts: FileFacts) -> Iterator[Finding]:
         private = _private("copies", copy, stat.S_IMODE(status.st_mode), f"the copy `{copy.name}`")
         if private.level != "ok":
             yield private
-        elif ".bak." in copy.name:
-            text = f"`{copy.name}` is an unfinished copy, of a command that was killed"
+        elif copy.name.endswith(".new"):
+            text = f"`{copy.name}` is an unfinished file, of a command that was killed"
             yield warning("store", "copies", text, f"rm {_word(copy)}")
         elif days > _OLD_COPY_DAYS:
             text = f"`{copy.name}` is {days:,} days old, and keeps what was removed since"

@@ -3,7 +3,6 @@
 import os
 import shlex
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,14 +14,16 @@ from raptchat.doctor.subject import Subject
 from raptchat.errors import RaptchatError
 from raptchat.factory import Factory
 from raptchat.naming import add_key_command
+from raptchat.providers import DEFAULT_PROVIDER
 from raptchat.records import Slot
 
 if TYPE_CHECKING:
-    from raptchat.credentials import SealReport, SlotCheck
+    from raptchat.credentials import RowCheck, SealReport, SlotCheck
+    from raptchat.vault.keyring import Patience
 
 _KEYRING_VARIABLE = "PYTHON_KEYRING_BACKEND"
 _MOST_LISTED = 5
-_PATIENT_SECONDS = 2.0
+_FOR_THE_REST_SECONDS = 2.0
 
 
 def checks(subject: Subject) -> list[Check]:
@@ -49,17 +50,16 @@ def _slots(subject: Subject) -> Iterator[Finding]:
         if not factory.vault.exists():
             yield from _no_vault(subject)
             return
-        begun = time.monotonic()
+        # What else is looked at takes its time too.
+        factory.vault.patience.spend(_FOR_THE_REST_SECONDS)
         report = CredentialService(factory).check_seals()
-        took = time.monotonic() - begun
         yield from _opening(report.slots)
         yield from _seals(report)
         slots = [one.slot for one in report.slots]
         yield _recovery(slots)
-        # Whoever waited for a keyring in vain does not wait for it again.
-        backends = sorted({str(slot.params.get("backend")) for slot in slots if slot.kind == "keyring"})
-        if backends and took < _PATIENT_SECONDS:
-            yield from _keyring_of_today(backends, subject)
+        for one in report.slots:
+            if one.slot.kind == "keyring" and one.opens is False:
+                yield from _moved(one.slot, subject, factory.vault.patience)
         yield from _key_files(slots, subject)
         yield from _leftovers(factory.vault.leftovers())
 
@@ -68,29 +68,37 @@ def _no_vault(subject: Subject) -> Iterator[Finding]:
     yield ok("vault", "slots", "none yet: the first raptchat group add-key makes the vault")
     settings = subject.working_settings
     if settings is not None and settings.master_key_file is None and settings.passphrase_file is None:
-        yield from _keyring_of_today([], subject)
+        yield from _keyring(subject)
 
 
 def _opening(slots: "list[SlotCheck]") -> Iterator[Finding]:
     any_opens = any(one.opens for one in slots)
+    others = any_opens or any(one.opens is None for one in slots)
     for one in slots:
         name = f"{one.slot.kind} {one.slot.id[:8]}"
         if one.opens:
-            yield ok("vault", name, "opens")
+            yield ok("vault", name, f"opens{_place(one.slot)}")
         elif one.opens is None:
             yield ok("vault", name, f"not tried: {_NOT_TRIED.get(one.slot.kind, 'it asks')}")
-        elif any_opens:
-            fix = f"raptchat vault remove {one.slot.id[:8]}, if what it opens with is lost"
-            yield warning("vault", name, _does_not_open(one), fix)
         else:
-            yield problem("vault", name, _does_not_open(one), "bring back what it opens with, or use another slot")
+            text = f"does not open: {one.problem}"
+            fix = _renewal(one.slot) if others else "bring back what it opens with, or a backup of the store"
+            yield warning("vault", name, text, fix) if any_opens else problem("vault", name, text, fix)
     if not slots:
         text = "the vault has no slot: its rows were taken out of the store"
         yield problem("vault", "slots", text, RESTORE)
 
 
-def _does_not_open(one: "SlotCheck") -> str:
-    return f"does not open: {one.problem}" if one.problem else "does not open"
+def _place(slot: Slot) -> str:
+    place = slot.params.get({"keyring": "backend", "file": "path"}.get(slot.kind, ""))
+    return f", by `{place}`" if place else ""
+
+
+def _renewal(slot: Slot) -> str:
+    """What gives the slot a new secret: it is opened by another one, and asks for that where it must."""
+    command = f"raptchat vault rotate --slot {slot.id[:8]}"
+    # Where its key file was may be a folder of another machine.
+    return f"{command} --file ~/raptchat-master.key" if slot.kind == "file" else command
 
 
 _NOT_TRIED = {
@@ -102,15 +110,26 @@ _NOT_TRIED = {
 def _seals(report: "SealReport") -> Iterator[Finding]:
     bad = [one for one in report.rows if one.problem]
     for one in bad[:_MOST_LISTED]:
-        fix = add_key_command(one.group.name, replace=True) if one.group else RESTORE
-        yield problem("store", "seals", f"{one.credential.key_hint}: {one.problem}", fix)
+        yield problem("store", "seals", f"{one.credential.key_hint}: {one.problem}", _another_key(one))
     if len(bad) > _MOST_LISTED:
         text = f"{len(bad) - _MOST_LISTED:,} more keys do not open"
         yield problem("store", "seals", text, "raptchat vault check")
     if not any(one.opens for one in report.slots):
-        yield warning("store", "seals", "no key was tried: no slot opens by itself", "raptchat vault check")
+        asks = any(one.opens is None for one in report.slots)
+        fix = "raptchat vault check" if asks else ""
+        yield warning("store", "seals", "no key was tried: no slot opens by itself", fix)
     elif not bad:
         yield ok("store", "seals", f"every key opens: {len(report.rows):,}")
+
+
+def _another_key(row: "RowCheck") -> str:
+    if row.group is None:
+        return RESTORE
+    if not row.credential.is_active:
+        return f"raptchat credentials delete {row.credential.id[:8]}"
+    command = add_key_command(row.group.name, replace=True)
+    provider = row.credential.provider
+    return command if provider == DEFAULT_PROVIDER else f"{command} --provider {shlex.quote(provider)}"
 
 
 def _recovery(slots: list[Slot]) -> Finding:
@@ -120,21 +139,30 @@ def _recovery(slots: list[Slot]) -> Finding:
     return warning("vault", "recovery", text, "raptchat vault add recovery")
 
 
-def _keyring_of_today(remembered: list[str], subject: Subject) -> Iterator[Finding]:
-    """Whether there is a keyring, and whether it is the one that slots, if any, are *remembered* to be in."""
+def _keyring(subject: Subject) -> Iterator[Finding]:
+    """Whether there is a keyring for a vault that is to be made."""
+    from raptchat.vault.keyring import OsKeyring, Patience
+
+    try:
+        patience = Patience(interactive=False, tell=subject.tell)
+        backend = OsKeyring.choose(subject.environ, patience=patience).backend
+    except RaptchatError as error:
+        yield warning("vault", "keyring", str(error), error.hint)
+    else:
+        yield ok("vault", "keyring", backend)
+
+
+def _moved(slot: Slot, subject: Subject, patience: "Patience") -> Iterator[Finding]:
+    """That *slot* may not open because the keyring of today is another one."""
     from raptchat.vault.keyring import OsKeyring
 
     try:
-        now = OsKeyring.choose(subject.environ, interactive=False, tell=subject.tell).backend
-    except RaptchatError as error:
-        yield warning("vault", "keyring", str(error), error.hint)
-        return
-    for backend in remembered or [now]:
-        if backend == now:
-            yield ok("vault", "keyring", backend)
-        else:
-            text = f"the slot is in `{backend}`, and the keyring of today is `{now}`"
-            yield warning("vault", "keyring", text, "raptchat vault rotate --slot keyring")
+        now = OsKeyring.choose(subject.environ, patience=patience).backend
+    except RaptchatError:
+        return  # why there is none is said of the slot
+    if now != slot.params.get("backend"):
+        text = f"the slot is in `{slot.params.get('backend')}`, and the keyring of today is `{now}`"
+        yield warning("vault", "keyring", text, _renewal(slot))
 
 
 def _key_files(slots: list[Slot], subject: Subject) -> Iterator[Finding]:
@@ -143,18 +171,20 @@ def _key_files(slots: list[Slot], subject: Subject) -> Iterator[Finding]:
         if slot.kind != "file":
             continue
         path = Path(str(slot.params.get("path")))
-        if found := _not_private(path, "key file"):
+        # Of one that the environment names it is said there.
+        named = subject.environ.get("RAPTCHAT_MASTER_KEY_FILE") == str(path)
+        if not named and (found := _not_private(path, "key file")):
             yield found
-        elif path.parent == subject.store.path.parent:
+        elif path.parent == subject.store.path.parent and path.exists():
             text = f"`{path}` lies beside the store: a copy of the folder opens every key"
-            yield warning("vault", "key file", text, "keep it elsewhere, and name it in RAPTCHAT_MASTER_KEY_FILE")
+            yield warning("vault", "key file", text, _renewal(slot))
 
 
 def _leftovers(left: list[Slot]) -> Iterator[Finding]:
     if left:
         kinds = ", ".join(sorted({slot.kind for slot in left}))
-        text = f"{len(left)} half made or half removed: {kinds}"
-        yield warning("vault", "leftovers", text, "the next raptchat vault add, remove or rotate clears it")
+        text = f"{len(left)} half made or half removed: {kinds}; the next change of the vault clears it"
+        yield warning("vault", "leftovers", text, "raptchat vault rotate")
 
 
 def _named_files(subject: Subject) -> Iterator[Finding]:
@@ -189,5 +219,8 @@ def _keyring_variable(subject: Subject) -> Iterator[Finding]:
     if not name:
         return
     text = f"{_KEYRING_VARIABLE} chooses `{name[:100]}`"
-    refused = "" if name in ALLOWED else ", which is refused: it is none of the operating system's"
-    yield warning("vault", "keyring variable", text + refused, f"unset {_KEYRING_VARIABLE}")
+    if name in ALLOWED:
+        yield ok("vault", "keyring variable", text)
+    else:
+        refused = f"{text}, which is refused: it is none of the operating system's"
+        yield warning("vault", "keyring variable", refused, f"unset {_KEYRING_VARIABLE}")

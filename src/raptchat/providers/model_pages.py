@@ -60,7 +60,12 @@ class ModelPages:
             entries = self._entries(_OF_THE_GATEWAY)
         if entries is None:
             raise GatewayError("the gateway has no list of models", hint="name a model with -m all the same")
-        return model_list.read(entries)
+        return [model for model in model_list.read(entries) if not self._says_key(model)]
+
+    def _says_key(self, model: Model) -> bool:
+        # It would be printed, and remembered in plain text.
+        said = "\n".join((model.id, model.name, *model.input_modalities, *model.supported_parameters))
+        return self._clean.key.cut_out(said) != said
 
     def _entries(self, path: str) -> list[object] | None:
         entries: list[object] = []

@@ -180,9 +180,11 @@ class Reply:
 
     def _cite(self, annotations: object) -> None:
         for annotation in annotations if isinstance(annotations, list) else ():
+            if len(self._citations) >= _MOST_CITATIONS:
+                return
             cited = _inside(annotation, "url_citation") if isinstance(annotation, dict) else {}
             url = self._clean(cited.get("url"), _MAX_URL)
-            if url.startswith(("https://", "http://")) and len(self._citations) < _MOST_CITATIONS:
+            if url.startswith(("https://", "http://")):
                 self._citations.setdefault(url, Citation(url, self._name(cited.get("title"))))
 
     def _without_key(self, text: str | None) -> str | None:

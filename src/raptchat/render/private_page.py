@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from raptchat.interruptions import handled_by
-from raptchat.outside import safe_line
 from raptchat.render import Terminal
 
 # xterm's DECSET 1049: the other screen, which has no scrollback, as pagers use it.
@@ -30,7 +29,7 @@ def private_page(terminal: Terminal) -> Iterator[Callable[[Lines], None]]:
         size = terminal.size_now()
         if terminal.err_repaints:
             terminal.write_error(_HOME + _ERASE_ROW * size.lines + _HOME)
-        terminal.say(*(piece for line in lines for piece in _folded(safe_line(line), size.columns)))
+        terminal.say(*(piece for line in lines for piece in _folded(line, size.columns)))
 
     with handled_by(lambda *_: None, [signal.SIGTSTP]):
         try:

@@ -4,25 +4,20 @@ All pages are copied in one step: it takes a shared lock, so that writers wait f
 begin again, as copying in several steps would.
 """
 
-import errno
-import glob
 import os
 import shlex
 import sqlite3
-import uuid
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 
 from raptchat.errors import OutputError, StoreBusyError, StoreError, UsageError
 from raptchat.outside import safe_line
 from raptchat.store.checks import Checks
-from raptchat.store.connection import BUSY_SECONDS, Connection, DamagedStoreError, translated
+from raptchat.store.connection import BUSY_SECONDS, Connection, DamagedStoreError, translated, uri
+from raptchat.whole_file import made_beside, put
 
-_UNFINISHED = ".new"
 _BESIDE_A_STORE = ("-journal", "-wal", "-shm", ".vault-lock")
-# What a file system says that has no hard links, such as a memory stick's.
-_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 
 
 def back_up(store: Path, file: Path, *, confirm: Callable[[], None]) -> None:
@@ -54,30 +49,14 @@ def copy_to(
     Raises `OSError`, and `FileExistsError` where there is a file that nobody said to *replace*; `OutputError`
     where SQLite cannot write, `StoreError` where it cannot read.
     """
-    beside = place.with_name(f"{place.name}.{uuid.uuid4().hex[:8]}{_UNFINISHED}")
-    try:
-        # SQLite never makes the file, which would be readable by others.
-        os.close(os.open(beside, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
+    with made_beside(place) as beside:
         if isinstance(store, Connection):
             _copy_pages(store, beside, place)
         else:
             with closing(Connection(store, mode="ro")) as source:
                 _copy_pages(source, beside, place)
         check(beside)
-        if replace:
-            beside.replace(place)
-        else:
-            _move_to_free_place(beside, place)
-        _sync_folder(place.parent)
-    finally:
-        with suppress(OSError):
-            beside.unlink()
-
-
-def remove_unfinished(store: Path, kind: str) -> None:
-    """Remove what killed processes left of copies to `STORE.KIND.bak`, while no other process can be at one."""
-    for leftover in store.parent.glob(f"{glob.escape(store.name)}.{kind}.bak.????????{_UNFINISHED}"):
-        leftover.unlink()
+        put(beside, place, replace=replace)
 
 
 def run_backup(source: Connection, target: sqlite3.Connection) -> None:
@@ -100,7 +79,9 @@ def run_backup(source: Connection, target: sqlite3.Connection) -> None:
 
 def _copy_pages(source: Connection, beside: Path, place: Path) -> None:
     try:
-        with closing(sqlite3.connect(beside, isolation_level=None)) as target:
+        # Without locks: nobody else has it, and where flock(2) takes them too it is locked already.
+        name = uri(beside, mode="rw", nolock="1")
+        with closing(sqlite3.connect(name, uri=True, isolation_level=None)) as target:
             # What a killed process leaves of the copy is of no use: it needs no journal.
             target.execute("PRAGMA journal_mode = MEMORY")
             run_backup(source, target)
@@ -116,7 +97,7 @@ def _copy_pages(source: Connection, beside: Path, place: Path) -> None:
 def _check(copy: Path, store: Path) -> None:
     """Read a new copy through: a damaged one must not take the place of a good one."""
     with (
-        closing(Connection(copy, mode="ro")) as written,
+        closing(Connection(copy, mode="copy")) as written,
         closing(Connection(store, mode="ro")) as source,
     ):
         ids = [connection.row("SELECT id FROM store") for connection in (written, source)]
@@ -153,23 +134,3 @@ def _place(store: Path, file: Path) -> Path:
 def _cannot_be_written(file: Path, error: OSError | ValueError) -> OutputError:
     reason = getattr(error, "strerror", None) or "it is no name of a file"
     return OutputError(f"`{safe_line(str(file))}` cannot be written: {reason}")
-
-
-def _move_to_free_place(beside: Path, place: Path) -> None:
-    try:
-        # A link, unlike a renamed file, never takes the place of another.
-        place.hardlink_to(beside)
-    except OSError as error:
-        if error.errno not in _NO_LINKS or os.path.lexists(place):
-            raise
-        beside.rename(place)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        # Some network file systems cannot: there the rename lasts as it is.
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

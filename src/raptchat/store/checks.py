@@ -1,6 +1,7 @@
 """What can be wrong with a store, and where its file lies: looked at, not mended."""
 
 import contextlib
+import glob
 import hashlib
 import os
 import re
@@ -13,6 +14,7 @@ from raptchat.errors import StoreError
 from raptchat.store import row_sums
 from raptchat.store.connection import Connection
 from raptchat.store.row_sums import DamagedRow
+from raptchat.whole_file import unfinished
 
 _MOST = 100
 _NETWORK = re.compile(
@@ -62,11 +64,13 @@ class Checks:
         A connection that cannot write knows no CHECK constraints (sqlite3AddCheckConstraint in SQLite's build.c):
         there `row_sums` finds what breaks one.
         """
+        found: list[str] = []
         try:
-            rows = self._db.rows(f"PRAGMA integrity_check({_MOST})")
-        except StoreError as error:
-            return [str(error)]
-        found = [str(row["integrity_check"]) for row in rows]
+            with self._db.errors():
+                for (text,) in self._db.raw.execute(f"PRAGMA integrity_check({_MOST})"):
+                    found += [line for line in str(text).splitlines() if not line.startswith("***")]
+        except StoreError as error:  # what was found before it counts
+            found.append(str(error))
         return [] if found == ["ok"] else found
 
     def foreign_keys(self) -> list[str]:
@@ -129,15 +133,9 @@ def file_facts(path: Path) -> FileFacts:
 
 
 def copies(path: Path) -> tuple[Path, ...]:
-    """The copies of the store that lie beside it: of before an upgrade or a restore, whole or not."""
-    ends = {entry: entry.name.removeprefix(path.name) for entry in path.parent.iterdir()}
-    return tuple(
-        sorted(
-            entry
-            for entry, end in ends.items()
-            if end.startswith(".") and end != entry.name and (".bak" in end or end.endswith(".new"))
-        )
-    )
+    """The copies of the store that lie beside it: of before an upgrade or a restore, and those never finished."""
+    whole = path.parent.glob(f"{glob.escape(path.name)}.*bak*")
+    return (*sorted(whole), *sorted(unfinished(path.parent)))
 
 
 def _is_content(content: object, hash_: object, size: object) -> bool:

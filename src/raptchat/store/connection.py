@@ -6,6 +6,7 @@ a command line never waits long for the difference to WAL.
 
 import contextlib
 import os
+import shlex
 import sqlite3
 import stat
 import threading
@@ -13,9 +14,9 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
-from raptchat.errors import StoreBusyError, StoreError, UsageError
+from raptchat.errors import StoreBusyError, StoreError, UnconfirmedError, UsageError
 
 BUSY_SECONDS = 30
 # "rapt" in ASCII; marks the file as ours (SQLite file format, offset 68).
@@ -30,8 +31,9 @@ PRAGMAS = (
     "recursive_triggers=ON",
 )
 
-Mode = Literal["ro", "rw", "temporary"]
+Mode = Literal["ro", "rw", "copy", "temporary"]
 Parameters = Sequence[object] | Mapping[str, object]
+_QUERIES = {"ro": {"mode": "ro"}, "rw": {"mode": "rw"}, "copy": {"mode": "ro", "nolock": "1"}}
 _CHANGES = ("INSERT", "UPDATE", "DELETE")
 
 
@@ -42,8 +44,9 @@ class DamagedStoreError(StoreError):
 class Connection:
     """One open file; writes are transactions that begin with `BEGIN IMMEDIATE`.
 
-    *mode* `rw` makes the file where it is not there. `ro` writes nothing, whoever the file belongs to. `temporary`
-    is a database of its own that is nowhere to be found and gone once it is closed; errors call it *path*.
+    *mode* `rw` makes the file where it is not there. `ro` writes nothing, whoever the file belongs to; `copy`
+    neither, and takes no lock on what nobody else has yet. `temporary` is a database of its own that is nowhere to
+    be found and gone once it is closed; errors call it *path*.
     """
 
     def __init__(self, path: Path, *, mode: Mode = "rw") -> None:
@@ -68,7 +71,7 @@ class Connection:
         with self.errors():
             self.raw = sqlite3.connect(
                 # An empty name: a file that SQLite unlinks when it begins to write it ("Temporary Databases").
-                "" if mode == "temporary" else f"file://{quote(os.fsencode(path))}?mode={mode}",
+                "" if mode == "temporary" else uri(path, **_QUERIES[mode]),
                 uri=True,
                 timeout=timeout,
                 isolation_level=None,
@@ -154,24 +157,35 @@ class Connection:
         except sqlite3.Error as error:
             raise translated(error, self.path) from error
         except UnicodeDecodeError:  # SQLite's message about a damaged table quotes it
-            raise _damaged(self.path) from None
+            raise damaged(self.path) from None
         except UnicodeEncodeError:
             raise UsageError("a text that is not valid UTF-8 cannot be stored") from None
+
+
+def uri(path: Path, **query: str) -> str:
+    """The name by which SQLite opens the file at *path*, an absolute one (SQLite, "URI Filenames")."""
+    return f"file://{quote(os.fsencode(path))}?{urlencode(query)}"
 
 
 def translated(error: sqlite3.Error, path: Path) -> StoreError:
     """What SQLite said of the store at *path*, as an error of ours."""
     name = getattr(error, "sqlite_errorname", "")
-    store = f"the store `{path}`"
-    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        return StoreBusyError(f"{store} was held by another process for {BUSY_SECONDS} seconds", hint="try again")
-    if name.startswith("SQLITE_FULL"):
-        return StoreError(f"{store} cannot be written: the disk is full", hint="make room and try again")
-    if name.startswith("SQLITE_READONLY"):
-        return StoreError(f"{store} cannot be written: it is read-only")
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-        return _damaged(path)
-    return StoreError(f"{store} failed: {error}")
+        return damaged(path)
+    kind, problem, hint = StoreError, f"failed: {error}", ""
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        kind, problem = StoreBusyError, f"was held by another process for {BUSY_SECONDS} seconds"
+        hint = "try again"
+    elif name.startswith("SQLITE_FULL"):
+        problem, hint = "cannot be written: the disk is full", "make room and try again"
+    elif name == "SQLITE_IOERR_DIR_FSYNC":  # the journal is gone, and nothing will be undone
+        kind, problem = UnconfirmedError, f"was changed, but the disk does not say that it will last: {error}"
+    elif name == "SQLITE_READONLY_ROLLBACK":
+        problem = "was left in the middle of a change, which is undone where it can be written"
+        hint = f"raptchat --store {shlex.quote(str(path))} group list"
+    elif name.startswith("SQLITE_READONLY"):
+        problem = "cannot be written: it is read-only"
+    return kind(f"the store `{path}` {problem}", hint=hint)
 
 
 def _named(row: sqlite3.Row) -> dict[str, Any]:
@@ -179,7 +193,8 @@ def _named(row: sqlite3.Row) -> dict[str, Any]:
     return {name.lower(): row[name] for name in row.keys()}  # noqa: SIM118 - iterating over it gives the values
 
 
-def _damaged(path: Path) -> StoreError:
+def damaged(path: Path) -> DamagedStoreError:
+    """What is said of the file at *path* when it cannot be what raptchat wrote."""
     return DamagedStoreError(
         f"the store `{path}` is damaged, or no store of raptchat",
         hint="raptchat restore FILE puts a backup in its place; the file was not touched",

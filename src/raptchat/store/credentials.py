@@ -39,7 +39,8 @@ class Credentials:
 
     def with_prefix(self, prefix: str) -> list[Credential]:
         """The credentials whose id begins with *prefix*."""
-        return self._many("id >= ? AND id < ?", prefix, prefix + "\U0010ffff")
+        found = self._many("id >= ? AND id < ?", prefix, prefix + "\U0010ffff")
+        return [credential for credential in found if credential.id.startswith(prefix)]
 
     def of_group(self, group_id: str) -> list[Credential]:
         """Every credential of a group, the oldest first."""

@@ -1,7 +1,7 @@
 """The schema's history, oldest first; it only ever grows at the end.
 
-`PRAGMA user_version` counts the steps that ran. A step and its number land in one transaction or not at all, and
-the number is read again inside it: of many first starts at once, one makes the tables.
+`PRAGMA user_version` counts the steps that ran. All that are pending and their number land in one transaction or
+not at all, and the number is read again inside it: of many first starts at once, one makes the tables.
 """
 
 import uuid
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from raptchat.clock import utc_now
 from raptchat.errors import OutputError, StoreError
 from raptchat.store import row_sums
-from raptchat.store.backup import copy_to, remove_unfinished
+from raptchat.store.backup import copy_to
 from raptchat.store.connection import APPLICATION_ID, Connection
 
 if TYPE_CHECKING:
@@ -227,27 +227,27 @@ def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, backup: bo
 
     `StoreError` for a newer one and for a file that is not ours; it is left as it is.
     """
-    version = _version(connection, steps)
-    if version == len(steps):
+    if _version(connection, steps) == len(steps):
         return
     # Loading sqlite-utils takes longer than all else a command does; only a pending step pays for it.
     from sqlite_utils import Database
 
     # No plugins: no foreign code on a connection that sees sealed keys.
     db = Database(connection.raw, execute_plugins=False)
-    for number, step in enumerate(steps, start=1):
-        with connection.write():
-            if _version(connection, steps) >= number:
-                continue
-            if backup and version == number - 1 > 0:
-                _back_up(connection, version)
-            damaged = row_sums.damaged_rows(connection) if row_sums.exist(connection) else []
-            with connection.errors():
+    with connection.write():
+        version = _version(connection, steps)
+        if version == len(steps):
+            return  # another process was first
+        if backup and version:
+            _back_up(connection, version)
+        damaged = row_sums.damaged_rows(connection) if row_sums.exist(connection) else []
+        with connection.errors():
+            for step in steps[version:]:
                 step(db)
-            if row_sums.exist(connection):
-                row_sums.renew(connection, damaged=damaged)
-            connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {number}")
+        if row_sums.exist(connection):
+            row_sums.renew(connection, damaged=damaged)
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {len(steps)}")
 
 
 def _version(connection: Connection, steps: Sequence[Step]) -> int:
@@ -277,7 +277,6 @@ def _back_up(connection: Connection, version: int) -> None:
     """
     place = connection.path.with_name(f"{connection.path.name}.v{version}.bak")
     try:
-        remove_unfinished(connection.path, f"v{version}")
         # Not from this connection: SQLite does not copy from one that is about to write.
         copy_to(place, connection.path, replace=True)
     except (OSError, OutputError) as error:

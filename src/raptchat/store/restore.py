@@ -17,7 +17,7 @@ from raptchat.caller import Caller
 from raptchat.errors import OutputError, StoreError, UsageError
 from raptchat.outside import safe_line
 from raptchat.store import row_sums
-from raptchat.store.backup import copy_to, remove_unfinished, run_backup
+from raptchat.store.backup import copy_to, run_backup
 from raptchat.store.checks import Checks
 from raptchat.store.connection import APPLICATION_ID, Connection, DamagedStoreError
 from raptchat.store.ledger import Ledger
@@ -142,7 +142,6 @@ def _numbers(connection: Connection) -> tuple[int, int]:
 def _keep(live: Connection) -> Path:
     previous = _place_of_previous(live.path)
     try:
-        remove_unfinished(live.path, f"{_BEFORE}-*")
         copy_to(previous, live, replace=False)
     except (OSError, OutputError) as error:
         raise _cannot_be_kept(live.path, previous, error) from None

@@ -13,7 +13,7 @@ import sqlite3
 import struct
 from dataclasses import dataclass
 
-from raptchat.store.connection import Connection
+from raptchat.store.connection import Connection, damaged
 
 # The columns of a table's primary key, and all that are in the file.
 Columns = tuple[list[str], list[str]]
@@ -133,6 +133,9 @@ def _tables(connection: Connection) -> dict[str, Columns]:
             columns.append(column)
             if number_in_key:
                 key.append(column)
+    # Each table of raptchat has one: without it, a row could not be told from another.
+    if not all(key for key, _ in found.values()):
+        raise damaged(connection.path)
     return found
 
 

@@ -1,7 +1,6 @@
 """The vault's rows: its data key's check value, its slots, and which tables hold what the key seals."""
 
 import base64
-import binascii
 import json
 from typing import Any
 
@@ -112,8 +111,8 @@ def _slot(row: dict[str, Any]) -> Slot:
     except (ValueError, TypeError, RecursionError):
         params = None
     # A damaged row is refused by the MAC over the slots, where the error can say so.
-    params = params if isinstance(params, dict) else {}
-    return record(Slot, {**row, "params": params, "trail": _trail(row["trail"])})
+    is_flat = isinstance(params, dict) and all(isinstance(value, str | int) for value in params.values())
+    return record(Slot, {**row, "params": params if is_flat else {}, "trail": _trail(row["trail"])})
 
 
 def _trail(text: object) -> tuple[TrailStep, ...]:
@@ -123,7 +122,7 @@ def _trail(text: object) -> tuple[TrailStep, ...]:
             TrailStep(str(key_id), base64.b64decode(wrapped), base64.b64decode(succession))
             for key_id, wrapped, succession in json.loads(str(text))
         )
-    except (ValueError, TypeError, RecursionError, binascii.Error):
+    except (ValueError, TypeError, RecursionError):
         return ()
 
 

@@ -6,7 +6,7 @@ outside the store (`slots`). The data key itself is only ever in memory.
 
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from raptchat.vault.hardening import harden
 from raptchat.vault.keyring import Patience
 from raptchat.vault.kinds import KINDS, Kinds, SlotKind
 from raptchat.vault.lock import vault_lock
-from raptchat.vault.opening import Opened, Opener, Reading, read
+from raptchat.vault.opening import Opened, Opener, Reading, read, was_in_use
 from raptchat.vault.rotation import Resealer, Rotation, rotate
 from raptchat.vault.sealing import DataKey
 from raptchat.vault.slots import Person
@@ -61,9 +61,7 @@ class Vault:
 
     def exists(self) -> bool:
         """Whether the store ever had a vault; a second one is never made."""
-        return self._store.vault.key() is not None or any(
-            slot.state == "active" for slot in self._store.vault.slots()
-        )
+        return self._store.vault.key() is not None or any(map(was_in_use, self._store.vault.slots()))
 
     def data_key(self) -> DataKey:
         """The data key in use, opened with the first slot that can; opened again once another process changed it.
@@ -103,8 +101,9 @@ class Vault:
     def ensure(self) -> DataKey:
         """The data key; the store's first use makes it."""
         if not self.exists():
-            with self._lock():
-                if not self.exists():  # else another process made it meanwhile
+            with vault_lock(self._path, seconds=self.patience.left) as waited:
+                if not self.exists():  # else another process made it meanwhile, and its keyring answers
+                    self.patience.spend(waited)
                     self._begin(self._kinds.default(), None)
         return self.data_key()
 
@@ -147,7 +146,7 @@ class Vault:
             # What the passphrase file holds is the new one, where nobody types it.
             by_file = slot.kind == "passphrase" and self._kinds.get(slot.kind, renewed=True).named
             key = self._opener.any(reading, remaining if by_file else None).key
-            return self._made(slot.kind, path, reading, key, remaining, action="vault.rotate", renews=slot)
+            return self._made(slot.kind, path, reading, key, remaining, action="vault.rotate-slot", renews=slot)
 
     def rotate(self, resealers: Mapping[str, Resealer]) -> Rotation:
         """Put a new data key in use, with every row that the old one sealed sealed anew, in one commit.
@@ -249,8 +248,12 @@ class Vault:
             raise VaultUnavailableError("this store has no vault yet", hint="raptchat vault init")
         return reading
 
-    def _lock(self) -> AbstractContextManager[None]:
-        return vault_lock(self._path)
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        # Whoever holds it may be waiting for the keyring, which we wait for next: no command does so twice.
+        with vault_lock(self._path, seconds=self.patience.left) as waited:
+            self.patience.spend(waited)
+            yield
 
 
 def _busy() -> StoreBusyError:

@@ -7,7 +7,7 @@ between leaves the old state or the new, and a row that says what is to go.
 
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import TypeVar
 
@@ -90,7 +90,7 @@ class SlotChanges:
             )
         for slot in rows.slots():
             # What is to go names a key all the same.
-            if slot.key_id is not None and slot.state != "active":
+            if slot.key_id == old_id:
                 rows.put_slot(replace(slot, key_id=new_id))
         rows.remove_key(old_id)
 
@@ -102,11 +102,9 @@ class SlotChanges:
             # An entry is named after its slot's id, which in a changed store may be spelled like another's.
             if slot.id in used or not _is_uuid(slot.id):
                 continue
-            try:
+            # Its keyring is not there now, or the disk is full: a later run removes it, and what was done is done.
+            with suppress(RaptchatError):
                 self._kinds.get(slot.kind).discard(slot, store_id)
-            except RaptchatError:
-                continue  # its keyring is not there now: a later run removes it
-            with self._store.write():
                 self._store.vault.remove_slot(slot.id)
 
 

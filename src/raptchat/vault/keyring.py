@@ -13,6 +13,7 @@ import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
 from raptchat.errors import RaptchatError, VaultLockedError, VaultUnavailableError
@@ -29,6 +30,8 @@ NOTICE_SECONDS = 1.5
 # An entry that another process replaces at this moment is not found for an instant.
 RETRY_PAUSES_SECONDS = (0.02, 0.05, 0.1)
 REASON_LENGTH = 200
+
+_WAITING = "waiting for the operating system's keyring; it may be asking for its password in another window"
 
 USER_NAME = "raptchat"
 
@@ -65,30 +68,35 @@ UNLOCK_HINT = (
 class Patience:
     """How long all calls to the keyring together may be waited for, so that no command takes twice the deadline.
 
-    That is 10 seconds, or 120 when *interactive*, where a person may have to type the keyring's password; after
-    1.5 seconds of a call *tell* gets one line that says what is waited for. Once a call was given up there is none
-    left, and the next fails at once.
+    That is 10 seconds, or 120 when *interactive*, where a person may have to type the keyring's password; once a
+    call takes 1.5 seconds, *tell* gets one line that says what is waited for, and no second one. Once a call was
+    given up there is no time left, and the next fails at once.
     """
 
     def __init__(self, *, interactive: bool, tell: Callable[[str], None]) -> None:
         self.deadline = INTERACTIVE_DEADLINE_SECONDS if interactive else DEADLINE_SECONDS
-        self._left = self.deadline
         self._tell = tell
+        self.renew()
+
+    def renew(self) -> None:
+        """Have all of it again: what a person now asks for is another thing than what was given up."""
+        self.left = self.deadline
+        self._told = False
 
     def wait(self, done: threading.Event, *, since: float) -> bool:
         """Wait until *done*; whether it came to that in what time is left. The call began at *since*."""
-        came = done.wait(min(NOTICE_SECONDS, self._left))
-        if not came and self._left > 0:
-            self._tell(
-                "waiting for the operating system's keyring; it may be asking for its password in another window"
-            )
-            came = done.wait(max(self._left - NOTICE_SECONDS, 0))
-        self._left = max(self._left - (time.monotonic() - since), 0) if came else 0
+        came = done.wait(min(NOTICE_SECONDS, self.left))
+        if not came:
+            if not self._told:
+                self._told = True
+                self._tell(_WAITING)
+            came = done.wait(max(self.left - NOTICE_SECONDS, 0))
+        self.spend(time.monotonic() - since if came else self.left)
         return came
 
-    def exhausted(self) -> bool:
-        """Whether nothing may be waited for any more."""
-        return self._left <= 0
+    def spend(self, seconds: float) -> None:
+        """Have that many seconds less."""
+        self.left = max(self.left - seconds, 0)
 
 
 class OsKeyring:
@@ -105,14 +113,7 @@ class OsKeyring:
         self._patience = patience
 
     @classmethod
-    def choose(
-        cls,
-        environ: Mapping[str, str] = os.environ,
-        *,
-        interactive: bool,
-        tell: Callable[[str], None],
-        patience: Patience | None = None,
-    ) -> "OsKeyring":
+    def choose(cls, environ: Mapping[str, str] = os.environ, *, patience: Patience) -> "OsKeyring":
         """The backend that `PYTHON_KEYRING_BACKEND` or `keyringrc.cfg` names, or else the best that answers.
 
         A chainer stands for its first member on the allow-list, which is the best that answers. `keyring`'s own
@@ -124,7 +125,7 @@ class OsKeyring:
             kind.priority  # noqa: B018 - raises, with the reason, when the backend cannot work here
             return kind()
 
-        patience = patience or Patience(interactive=interactive, tell=tell)
+        _import(*_of_platform())
         return cls(_ask(load, patience), patience)
 
     @classmethod
@@ -133,20 +134,15 @@ class OsKeyring:
         backend: str,
         environ: Mapping[str, str] = os.environ,
         *,
-        interactive: bool,
-        tell: Callable[[str], None],
-        patience: Patience | None = None,
+        patience: Patience,
     ) -> "OsKeyring":
         """The backend whose class path the store remembers, without looking for others.
 
         `PYTHON_KEYRING_BACKEND` wins where it is set.
         """
-
-        def load() -> "KeyringBackend":
-            return _class(_named_by_variable(environ) or _accepted(backend, "the store"))()
-
-        patience = patience or Patience(interactive=interactive, tell=tell)
-        return cls(_ask(load, patience), patience)
+        name = _named_by_variable(environ) or _accepted(backend, "the store")
+        _import(name)
+        return cls(_ask(lambda: _class(name)(), patience), patience)  # noqa: PLW0108 - what it raises is ours only in there
 
     def get(self, service: str) -> str | None:
         """The secret kept for *service*, or None when this keyring has none."""
@@ -233,9 +229,20 @@ def _class(name: str) -> "type[KeyringBackend]":
     return kind
 
 
+def _import(*names: str) -> None:
+    # Beforehand: among many processes it takes as long as all else, and no keyring is waited for.
+    for name in names:
+        with suppress(Exception):  # it is raised again where it can be told
+            _class(name)
+
+
+def _of_platform() -> tuple[str, ...]:
+    return _BY_PLATFORM.get(sys.platform, _FREE_DESKTOP)
+
+
 def _best() -> str:
     """The backend with the highest priority of those that can work here, or else the platform's usual one."""
-    return max(_BY_PLATFORM.get(sys.platform, _FREE_DESKTOP), key=_priority)
+    return max(_of_platform(), key=_priority)
 
 
 def _priority(name: str) -> float:
@@ -263,7 +270,7 @@ def _ask(call: Callable[[], T], patience: Patience, *, secret: str = "") -> T:
     It runs in a thread of its own, because a keyring that waits for a password cannot be interrupted: so the main
     thread can give up, and answer Ctrl-C. A thread that was given up ends with the process.
     """
-    if patience.exhausted():
+    if patience.left <= 0:
         raise _given_up(patience)
     results: list[T] = []
     failures: list[BaseException] = []

@@ -1,11 +1,13 @@
 """Every kind of slot, by its name."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
 from raptchat.config import Settings
 from raptchat.errors import DecryptionFailedError
 from raptchat.outside import safe_line
+from raptchat.records import Slot
 from raptchat.vault.keyring import Patience
 from raptchat.vault.recovery_slot import RecoveryKind
 from raptchat.vault.slots import FileKind, KeyringKind, Kind, NamedFile, PassphraseKind, Person
@@ -32,7 +34,7 @@ class Kinds:
         Raises `DecryptionFailedError` for a kind that there is not.
         """
         if kind == "keyring":
-            return KeyringKind(self._person, self.patience)
+            return KeyringKind(self.patience)
         if kind == "file":
             return FileKind(self._named, path)
         if kind == "passphrase":
@@ -42,6 +44,14 @@ class Kinds:
         if kind == "recovery":
             return RecoveryKind(self._named, self._person)
         raise DecryptionFailedError(f"the vault has a slot of an unknown kind: `{safe_line(kind)}`")
+
+    def check_named(self, slots: Sequence[Slot]) -> None:
+        """`DecryptionFailedError` where a recovery key is to be used, and none of *slots* opens with one."""
+        if self._named.is_recovery_key() and all(slot.kind != "recovery" for slot in slots):
+            raise DecryptionFailedError(
+                f"`{self._named.path}` holds a recovery key, and this store has none",
+                hint="unset RAPTCHAT_MASTER_KEY_FILE, or have it name this store's key file",
+            )
 
     def default(self) -> SlotKind:
         """The kind that a vault begins with where nobody says which."""

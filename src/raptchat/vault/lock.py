@@ -9,17 +9,16 @@ from pathlib import Path
 
 from raptchat.errors import StoreBusyError, StoreError
 
-# Longer than a person has for the keyring's prompt: whoever holds the lock ends before.
-LOCK_SECONDS = 150.0
-
+# As long as a keyring is waited for without a person: whoever holds the lock may be doing that.
+LOCK_SECONDS = 10.0
 _PAUSE_SECONDS = 0.05
 
 
 @contextmanager
-def vault_lock(store: Path, *, seconds: float | None = None) -> Iterator[None]:
-    """Hold the lock file beside *store*; a dead process's lock is gone with it.
+def vault_lock(store: Path, *, seconds: float = LOCK_SECONDS) -> Iterator[float]:
+    """Hold the lock file beside *store*, and say how many seconds that took; a dead process holds none.
 
-    Raises `StoreBusyError` after *seconds* (150 unless told), `StoreError` when there can be no such file.
+    Raises `StoreBusyError` after *seconds* (10 unless told), `StoreError` when there can be no such file.
     """
     path = store.with_name(f"{store.name}.vault-lock")
     try:
@@ -27,17 +26,17 @@ def vault_lock(store: Path, *, seconds: float | None = None) -> Iterator[None]:
     except OSError as error:
         raise StoreError(f"the vault of `{store}` cannot be changed: {error.strerror}") from None
     try:
-        deadline = time.monotonic() + (LOCK_SECONDS if seconds is None else seconds)
+        begun = time.monotonic()
         while True:
             try:
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
-                if time.monotonic() >= deadline:
+                if time.monotonic() - begun >= seconds:
                     raise StoreBusyError("another process is changing the vault", hint="try again") from None
                 time.sleep(_PAUSE_SECONDS)
             except OSError as error:  # a file system without locks
                 raise StoreError(f"the vault of `{store}` cannot be changed: {error.strerror}") from None
-        yield
+        yield time.monotonic() - begun
     finally:
         os.close(descriptor)

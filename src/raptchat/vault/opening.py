@@ -51,13 +51,18 @@ def in_use(slots: Sequence[Slot]) -> tuple[Slot, ...]:
     return tuple(slot for slot in slots if slot.state == "active")
 
 
+def was_in_use(slot: Slot) -> bool:
+    """Whether the vault opens with *slot*, or did: one that is to go is left by a vault, too."""
+    return slot.state != "pending"
+
+
 def read(store: Store) -> Reading | None:
     """The vault of *store*, or nothing where it never had one; `DecryptionFailedError` where its key is gone."""
     with store.snapshot():
-        key, slots, store_id = store.vault.key(), in_use(store.vault.slots()), store.id
+        key, slots, store_id = store.vault.key(), store.vault.slots(), store.id
     if key is not None:
-        return Reading(key, slots, store_id)
-    if slots:
+        return Reading(key, in_use(slots), store_id)
+    if any(map(was_in_use, slots)):
         raise DecryptionFailedError("the vault's data key was taken out of the store", hint=BACKUP_HINT)
     return None
 
@@ -74,6 +79,7 @@ class Opener:
         errors: list[RaptchatError] = []
         slots = reading.slots if slots is None else slots
         # Where the user said which secret to use, another one is not tried behind their back.
+        self._kinds.check_named(reading.slots)
         named = [slot for slot in slots if self._is_named(slot)]
         for slot in sorted(named or slots, key=_order):
             if slot.kind == "recovery" and errors and self._person.ask is not None and not named:

@@ -1,7 +1,6 @@
 """The kinds of slot: where the 32 bytes come from that open the vault."""
 
 import base64
-import binascii
 import hmac
 import os
 import unicodedata
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from raptchat import crypto, private_file
+from raptchat import crypto, private_file, whole_file
 from raptchat.errors import (
     DecryptionFailedError,
     RaptchatError,
@@ -26,6 +25,7 @@ _KEY_FILE_PREFIX = "raptchat-key-1:"
 _SALT_SIZE = 16
 ATTEMPTS = 3
 
+_NAME_IT = "name it in RAPTCHAT_MASTER_KEY_FILE"
 RIGHT_ONE = "use the one that belongs to this store; raptchat vault status lists its ways to open"
 
 
@@ -80,7 +80,7 @@ class NamedFile:
         return self._line
 
     def is_recovery_key(self) -> bool:
-        """Whether it is there and holds a recovery key."""
+        """Whether it is there and holds a recovery key, mistyped or not."""
         try:
             return self.path is not None and recovery_key.looks_like_one(self.line())
         except RaptchatError:
@@ -92,14 +92,12 @@ class KeyringKind:
 
     named = asks = False
 
-    def __init__(self, person: Person, patience: Patience) -> None:
-        self._interactive = person.ask is not None
-        self._tell = person.tell
+    def __init__(self, patience: Patience) -> None:
         self._patience = patience
 
     def plan(self, slot_id: str, store_id: str) -> Mapping[str, object]:
         """The backend that is there now, and an entry's name that was never used before."""
-        keyring = OsKeyring.choose(interactive=self._interactive, tell=self._tell, patience=self._patience)
+        keyring = OsKeyring.choose(patience=self._patience)
         # No group names here: Secret Service keeps attributes readable beside the secret.
         return {"backend": keyring.backend, "service": _service(store_id, slot_id)}
 
@@ -125,10 +123,7 @@ class KeyringKind:
         self._keyring(slot.params).delete(_service(store_id, slot.id))
 
     def _keyring(self, params: Mapping[str, object]) -> OsKeyring:
-        backend = str(params.get("backend"))
-        return OsKeyring.remembered(
-            backend, interactive=self._interactive, tell=self._tell, patience=self._patience
-        )
+        return OsKeyring.remembered(str(params.get("backend")), patience=self._patience)
 
 
 class FileKind:
@@ -156,6 +151,7 @@ class FileKind:
         """A new key file; one that is there already and is a key file is used as it is."""
         path = Path(str(params.get("path")))
         if os.path.exists(path):  # noqa: PTH110 - Path.exists raises for some paths
+            whole_file.remove_unfinished(path.parent)  # its other name, where its maker was killed
             return self._read(path)
         secret = crypto.new_key()
         private_file.make(path, _KEY_FILE_PREFIX + base64.b64encode(secret).decode(), "key file")
@@ -167,15 +163,19 @@ class FileKind:
             path = self._file.path
             secret = self._secret(self._file.line(), path)
         else:
-            path = Path(str(slot.params.get("path")))
-            secret = self._read(path)
+            path = Path(str(slot.params.get("path", "")))
+            if not path.is_absolute():  # a changed store must not have a file of the working folder read
+                raise VaultUnavailableError("the file slot names no key file", hint=_NAME_IT)
+            # A pipe may be anybody's: only who was told to read one does.
+            secret = self._read(path, regular=True)
         return checked(secret, slot, f"the key file `{path}` holds another master key")
 
     def discard(self, slot: Slot, store_id: str) -> None:
         """Leave the file: it may open other stores."""
 
-    def _read(self, path: Path) -> bytes:
-        return self._secret(private_file.read_line(path, "key file", refusal=VaultUnavailableError), path)
+    def _read(self, path: Path, *, regular: bool = False) -> bytes:
+        line = private_file.read_line(path, "key file", refusal=VaultUnavailableError, regular=regular)
+        return self._secret(line, path)
 
     @staticmethod
     def _secret(line: str, path: Path | None) -> bytes:
@@ -223,8 +223,8 @@ class PassphraseKind:
             for _ in range(ATTEMPTS - 1):
                 try:
                     return checked(self._derive(self._read_old(), slot.params), slot, wrong)
-                except DecryptionFailedError:
-                    self._person.tell(wrong)
+                except DecryptionFailedError as error:
+                    self._person.tell(str(error))
         return checked(self._derive(self._read_old(), slot.params), slot, wrong)
 
     def discard(self, slot: Slot, store_id: str) -> None:
@@ -265,7 +265,7 @@ def _service(store_id: str, slot_id: str) -> str:
 def _decoded(text: str, *, size: int = crypto.KEY_SIZE) -> bytes:
     try:
         value = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+    except ValueError:
         value = b""
     if len(value) != size:
         raise DecryptionFailedError("a slot's secret is damaged: it is not what raptchat wrote", hint=RIGHT_ONE)

@@ -5,7 +5,7 @@ from raptchat.cli.chat.conversation.commands import is_command, obey
 from raptchat.cli.chat.conversation.lines import Lines, PlainLines, message
 from raptchat.cli.chat.conversation.talk import Talk
 from raptchat.cli.invocation import Invocation
-from raptchat.errors import RaptchatError
+from raptchat.errors import RaptchatError, VaultUnavailableError
 from raptchat.outside import safe_line
 from raptchat.render.errors import error as show_error
 from raptchat.render.group_color import color_of
@@ -58,6 +58,8 @@ def _take(talk: Talk, line: str) -> None:
         talk.run.terminal.say("stopped")
     except RaptchatError as error:
         show_error(talk.run.terminal, error)
+        if isinstance(error, VaultUnavailableError):
+            talk.run.factory.vault.patience.renew()
 
 
 def _lines(talk: Talk) -> Lines:
