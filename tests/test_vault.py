@@ -932,6 +932,7 @@ def test_each_change_of_the_slots_is_an_event(home: Path) -> None:
 def test_the_data_key_shows_nothing_of_itself(factory: Factory) -> None:
     data_key = factory.vault.data_key()
 
+    assert str(uuid.UUID(data_key.id)) == data_key.id
     assert data_key._key.hex() not in repr(data_key)
     assert repr(data_key._key) not in repr(data_key)
     assert data_key.fingerprint(Secret(KEY)) == data_key.fingerprint(Secret(KEY))

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -112,6 +111,7 @@ def test_a_key_file_is_named_and_what_is_wrong_with_it(factory: Factory, home: P
             f"the key file `{path}` holds another master key",
         ),
         ("raptchat-key-2:AAAA", f"`{path}` is no key file of raptchat"),
+        (f"raptchat-key-1:!{another}", "a slot's secret is damaged: it is not what raptchat wrote"),
         ("raptchat-key-1:", "a slot's secret is damaged: it is not what raptchat wrote"),
         (
             f"raptchat-key-1:{base64.b64encode(bytes(31)).decode()}",
@@ -144,6 +144,20 @@ def test_the_named_key_file_is_the_one_that_is_called_wrong(
     named.unlink()
     missing = f"the key file `{named}` cannot be read: No such file or directory"
     assert opening() == (VaultUnavailableError, missing, "put it back, or name another")
+
+
+def test_a_recovery_key_of_a_store_that_has_none_is_called_that(
+    factory: Factory, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert factory.vault.exists()
+    paper = private(home / "paper", recovery_key.written(bytes(32)))
+    monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(paper))
+
+    assert opening() == (
+        DecryptionFailedError,
+        f"`{paper}` holds a recovery key, and this store has none",
+        "unset RAPTCHAT_MASTER_KEY_FILE, or have it name this store's key file",
+    )
 
 
 def test_the_slot_that_is_meant_is_found_or_the_slots_are_listed(factory: Factory, home: Path) -> None:
@@ -266,11 +280,17 @@ def test_where_there_is_no_other_way_the_recovery_key_is_named(home: Path) -> No
     with open_factory(keep=lambda text: None) as factory:
         factory.vault.init("file", path=home / "master.key")
         factory.vault.add("recovery")
-    (home / "master.key").unlink()
-    os.mkfifo(home / "master.key", mode=0o600)
+    change(home, "UPDATE vault_slots SET params = ? WHERE kind = 'file'", json.dumps({"path": "/\0"}))
 
-    pipe = f"the key file `{home}/master.key` is no regular file"
-    assert opening() == (VaultUnavailableError, pipe, OF_RECOVERY)
+    none = "the key file cannot be read: its path is none"
+    assert opening() == (VaultUnavailableError, none, OF_RECOVERY)
+
+
+def test_a_slot_of_an_unknown_kind_does_not_keep_the_others_from_being_tried(factory: Factory, home: Path) -> None:
+    second = factory.vault.add("file", path=home / "second.key")
+    change(home, "UPDATE vault_slots SET kind = 'moon' WHERE id = ?", second.id)
+
+    assert opening() == (DecryptionFailedError, "the vault's slots were altered", BACKUP)
 
 
 def test_what_says_most_is_said_first(factory: Factory, home: Path) -> None:

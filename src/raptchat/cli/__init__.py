@@ -88,6 +88,7 @@ class Cli(HelpToTerminal, TyperGroup):
             for number, handler in before.items():
                 signal.signal(number, handler)
             run.close()
+            run.terminal.finish()
         sys.exit(code)
 
     def make_context(self, *args: Any, **kwargs: Any) -> Any:

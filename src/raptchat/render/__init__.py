@@ -117,12 +117,17 @@ class Terminal:
         """Write a result of one line, *text* made safe for a terminal or a pipe, whichever it is."""
         self.write(f"{safe_line(text) if self.out_is_tty else for_pipe(text)}\n")
 
+    def finish(self) -> None:
+        """Write what is still buffered; where that fails, the exit code must still be the command's own."""
+        for stream in (self.out, self.err):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                _let_go(stream)
+
     def abandon(self) -> None:
         """Let go of standard output: what is still buffered must not fail once more at exit."""
-        with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(nowhere, self.out.fileno())
-            os.close(nowhere)
+        _let_go(self.out)
 
     def say(self, *lines: str) -> None:
         """One note on standard error, each of *lines* made safe; a broken standard error never raises."""
@@ -134,6 +139,13 @@ class Terminal:
         with suppress(OSError, ValueError):
             self.err.write(text)
             self.err.flush()
+
+
+def _let_go(stream: TextIO) -> None:
+    with suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
 
 
 class Page(io.StringIO):
