@@ -1,6 +1,7 @@
 """What `nox` runs: the same as CI. `nox -l` lists the sessions, `nox -s tests -- -k vault` runs a part."""
 
 import json
+import os
 from pathlib import Path
 
 import nox
@@ -9,6 +10,9 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.reuse_venv = "yes"
 # A machine with one Python tests with one; CI as well.
 nox.options.error_on_missing_interpreters = False
+
+# One more than there are cores: some tests wait for a deadline to pass.
+WORKERS = str((os.cpu_count() or 1) + 1)
 
 GROUPS = nox.project.load_toml("pyproject.toml")
 
@@ -27,7 +31,7 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, on the tree, with coverage."""
     session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "test"))
-    session.run("pytest", "-n", "auto", *(session.posargs or ["--cov", "--cov-report=term"]))
+    session.run("pytest", "-n", WORKERS, *(session.posargs or ["--cov", "--cov-report=term"]))
 
 
 @nox.session(python=["3.12", "3.13"])
@@ -41,7 +45,7 @@ def wheel(session: nox.Session) -> None:
     session.install("--force-reinstall", "--no-deps", *map(str, out.glob("*.whl")))
     session.install(*map(str, out.glob("*.whl")))
     chosen = session.posargs or ["-m", "not live and not deep and not process"]
-    session.run("pytest", "-n", "auto", *chosen)
+    session.run("pytest", "-n", WORKERS, *chosen)
 
 
 @nox.session(default=False)

@@ -304,7 +304,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(["choices", "usage", "error", "model", "id"]), JSON), max_size=4))
 def test_no_chunk_of_any_shape_is_a_crash(chunks: list[dict[str, Any]]) -> None:
     reply = Reply(model="m", clean=Cleaner(Secret(KEY)))
