@@ -122,3 +122,22 @@ def test_the_version_is_that_of_the_package() -> None:
 
     assert re.fullmatch(r"\d+\.\d+\.\d+", __version__)
     assert __version__ in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+SECURITY = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"\btest_\w+\.py\b", SECURITY))))
+def test_every_test_that_the_security_page_names_is_there(name: str) -> None:
+    assert (ROOT / "tests" / name).is_file()
+
+
+def test_every_proof_stands_on_the_security_page() -> None:
+    proofs = {
+        name
+        for file in (ROOT / "tests").glob("test_*.py")
+        for name in re.findall(r'^@tried\("(.+)", commit=', file.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+
+    assert set(re.findall(r"^\| ([^|`]+) \| [\d,]+ \| [\d,]+ \|", SECURITY, re.MULTILINE)) == proofs
+    assert len(proofs) > 20
