@@ -105,7 +105,9 @@ def read(store: Store) -> dict[str, Any]:
         "last used": [store.sessions.last_used(group.id) for group in groups],
         "messages": [store.sessions.messages(one.session.id) for one in sessions],
         "attachments": [store.attachments.of_session(one.session.id, with_content=True) for one in sessions],
-        "found": [store.sessions.search(Query.read(words)) for words in ("cell", "grosse", '"µm"', "nothing")],
+        "found": [
+            store.sessions.search(Query.read(words)).messages for words in ("cell", "grosse", '"µm"', "nothing")
+        ],
         "usage": [store.ledger.report([by]) for by in BY],
         "events": store.ledger.events(),
     }

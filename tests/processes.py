@@ -110,13 +110,15 @@ class AtTerminal:
         begin, self._read = self._read, found + len(text)
         return self.said[begin : self._read]
 
-    def ends(self, exit_code: int | None) -> str:
+    def ends(self, exit_code: int | None, *, pressing: str = "") -> str:
         """Read to the end and see that the process ended so (`None`: however it likes).
 
-        Returns what came since the last `until`.
+        Returns what came since the last `until`. *pressing* is typed now, and again each second: Python notices a
+        Ctrl-C that comes in the moment before its `input` begins to read only with the next one.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while self._more(deadline):
+        self.keys(pressing)
+        while self._more(deadline, pressing=pressing):
             pass
         ended = self._process.wait(PATIENCE_SECONDS)
         assert exit_code is None or ended == exit_code, self.said
@@ -130,9 +132,11 @@ class AtTerminal:
         """The lines that a person sees now."""
         return shown(self.said.replace("\r\n", "\n"), width=self.columns, height=self.lines)
 
-    def _more(self, deadline: float) -> bool:
-        readable, _, _ = select.select([self._mine], [], [], max(0.0, deadline - time.monotonic()))
-        if not readable:
+    def _more(self, deadline: float, *, pressing: str = "") -> bool:
+        while not self._readable(min(deadline, time.monotonic() + 1) if pressing else deadline):
+            if time.monotonic() < deadline:
+                self.keys(pressing)
+                continue
             pytest.fail(f"nothing more came: {self.said[-2000:]!r}")
         piece = b""
         with suppress(OSError):  # EIO: the other side is closed
@@ -140,6 +144,9 @@ class AtTerminal:
         self._bytes += piece
         self.said = self._bytes.decode(errors="ignore")
         return bool(piece)
+
+    def _readable(self, deadline: float) -> bool:
+        return bool(select.select([self._mine], [], [], max(0.0, deadline - time.monotonic()))[0])
 
     def __enter__(self) -> Self:
         return self

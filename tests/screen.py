@@ -14,7 +14,7 @@ from raptchat.render import Terminal
 _HISTORY = 100_000
 _ATOM = re.compile(r"\x1b\[(?P<mode>\?\d+)?(?P<number>[\d;]*)(?P<name>[A-Za-z])|\n|\r|[^\x1b\n\r]+")
 # At a joiner or a variation selector pyte drops the rest of the text.
-_WITHOUT_CELL = re.compile("[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]")
+WITHOUT_CELL = re.compile("[\u200b-\u200f\u2060-\u2064\ufe00-\ufe0f]")
 
 
 class Clock:
@@ -87,7 +87,7 @@ class CroppingScreen:
     def feed(self, text: str) -> None:
         """Show *text*."""
         # The terminal driver's part (ONLCR): a newline also returns the carriage.
-        self._stream.feed(_WITHOUT_CELL.sub("", text).replace("\n", "\r\n"))
+        self._stream.feed(WITHOUT_CELL.sub("", text).replace("\n", "\r\n"))
 
     def resize(self, width: int, height: int) -> None:
         """Have this size from now on; pyte's own way would lose lines at the top."""

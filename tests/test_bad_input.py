@@ -471,7 +471,7 @@ def test_times_that_are_none_are_shown_as_they_stand(biology: Run, home: Path) -
         db.execute("UPDATE ai_credentials SET created_at = 'garbage', last_used_at = 'rubbish'")
         db.execute("UPDATE sessions SET created_at = 'garbage', last_used_at = 'garbage\x1b[2J'")
         db.execute("UPDATE messages SET created_at = 'garbage'")
-        db.execute("UPDATE ai_usage SET created_at = 'garbage'")
+        db.execute("UPDATE ai_usage_days SET day = 'garbage'")
         db.execute("UPDATE vault_slots SET created_at = 'garbage'")
 
     for words, shown in [

@@ -4,7 +4,6 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -20,7 +19,7 @@ from raptchat.bundle import document
 from raptchat.bundle.taking_in import Choice, TakingIn, conflicts
 from raptchat.errors import DecryptionFailedError, RaptchatError, StoreBusyError
 from raptchat.store.search import Query
-from raptchat.vault import Rotation
+from raptchat.vault.rotation import Rotation
 
 
 @pytest.fixture
@@ -63,7 +62,7 @@ def test_a_new_store_has_what_the_old_one_had(here: Factory, there: Factory) -> 
     ]
     assert actions(here) == ["credential.import"] * 3
     # It is found by its words, and goes on where it ended.
-    found = here.store.sessions.search(Query.read("osmosis"))
+    found = here.store.sessions.search(Query.read("osmosis")).messages
     assert [one.session_id for one in found] == [session]
     with here.store.write():
         here.store.sessions.add_message(session, "user", "more")
@@ -419,7 +418,7 @@ def test_what_a_row_says_is_taken_out_only_as_it_was_sealed(there: Factory) -> N
     add(there, "biology", KEY)
     add(there, "history", OTHER)
     first, second = there.store.credentials.all()
-    there.store.credentials.reseal(replace(first, encrypted_key=second.encrypted_key, nonce=second.nonce))
+    there.store.credentials.reseal(first._replace(encrypted_key=second.encrypted_key, nonce=second.nonce))
 
     with pytest.raises(DecryptionFailedError, match="was altered, moved or damaged"):
         exported(there)

@@ -1,6 +1,7 @@
 """One message and its reply: what is sent, what is kept, and what is booked, however it ends."""
 
 import hashlib
+import itertools
 import json
 import os
 import signal
@@ -11,7 +12,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,59 @@ def test_an_autosave_that_fails_ends_quietly_and_the_last_save_says_why(
 
     assert "".join(chunk.text for chunk in shown) == "One word after the other"
     assert [thread.name for thread in threading.enumerate() if thread.name == "autosave"] == []
+
+
+def test_where_no_thread_can_be_started_a_reply_is_stored_at_its_end(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def start(
+        thread: threading.Thread, start: Callable[[threading.Thread], None] = threading.Thread.start
+    ) -> None:
+        if thread.name == "autosave":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    shown, done, error = desk.send("one two three")
+
+    assert (done is not None, error) == (True, None)
+    assert desk.messages()[1] == ("assistant", shown, "complete")
+
+
+def test_while_a_private_reply_comes_the_store_is_left_alone(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 0.001)
+    stream = desk.service.send_private(desk.group.id, [Message("user", "hello")], model="demo/slow")
+    next(chunk for chunk in stream if isinstance(chunk, ContentChunk))
+    statements: list[str] = []
+    desk.factory.store._connection.raw.set_trace_callback(statements.append)
+
+    come = [next(stream) for _ in range(2)]
+
+    assert all(isinstance(chunk, ContentChunk) for chunk in come)
+    assert statements == []
+    stream.close()
+
+
+def test_a_long_reply_takes_less_than_four_bytes_for_each_of_its_own(desk: Desk) -> None:
+    token = b'data: {"choices":[{"delta":{"content":"tokens "}}]}\n\n'
+    ending = b'data: {"choices":[{"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+
+    def most_memory(tokens: int) -> int:
+        body = (token * 50 for _ in range(tokens // 50))
+        desk.gateway.answer(Answer(body=itertools.chain(body, [ending])))
+        stream = desk.service.send_private(desk.group.id, [Message("user", "hello")])
+        next(chunk for chunk in stream if isinstance(chunk, ContentChunk))
+        tracemalloc.start()
+        try:
+            size = sum(len(chunk.text) for chunk in stream if isinstance(chunk, ContentChunk))
+            assert 7 * tokens - 10_000 < size < 7 * tokens
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    short, long = most_memory(5_000), most_memory(50_000)
+
+    assert long - short < 4 * 7 * 45_000
 
 
 @pytest.mark.parametrize("model", ["demo/reply", "demo/echo", "demo/bytes", "demo/length", "demo/reasoning"])
@@ -1090,7 +1144,7 @@ def test_attachments_are_stored_with_their_question_once_and_sent_again_with_the
     content = b"\x89PNG picture"
     picture = Attachment("a.png", "image/png", hashlib.sha256(content).hexdigest(), len(content), content)
 
-    desk.send("look", attachments=[picture, replace(picture, name="b.png")])
+    desk.send("look", attachments=[picture, picture._replace(name="b.png")])
     desk.send("again")
 
     found = rows(desk.home, "SELECT seq, name FROM message_attachments JOIN messages ON id = message_id")
@@ -1098,7 +1152,7 @@ def test_attachments_are_stored_with_their_question_once_and_sent_again_with_the
     assert rows(desk.home, "SELECT content FROM attachments") == [(content,)]
     session = desk.session.id
     context = desk.service.context(desk.group, desk.factory.store.sessions.get(session))
-    assert [one.attachments for one in context[:2]] == [(picture, replace(picture, name="b.png")), ()]
+    assert [one.attachments for one in context[:2]] == [(picture, picture._replace(name="b.png")), ()]
 
     desk.factory.store.sessions.remove(session)
 
@@ -1127,7 +1181,7 @@ def test_a_file_that_is_not_what_its_hash_says_is_neither_sent_nor_stored(
 ) -> None:
     file = Attachment("a.png", "image/png", hashlib.sha256(b"own").hexdigest(), 3, b"own")
 
-    _, _, error = desk.send("look", attachments=[replace(file, **wrong)])
+    _, _, error = desk.send("look", attachments=[file._replace(**wrong)])
 
     assert isinstance(error, UsageError)
     assert str(error) == "the content of `a.png` is not there"
@@ -1154,4 +1208,4 @@ def test_an_alias_stands_for_its_model_wherever_a_model_is_named(
     with Factory(Settings.load()) as factory:
         service = ChatService(factory)
         assert service.model_for(desk.group, desk.session, "fast") == "demo/echo"
-        assert service.model_for(replace(desk.group, model="fast"), None) == "demo/echo"
+        assert service.model_for(desk.group._replace(model="fast"), None) == "demo/echo"

@@ -14,8 +14,9 @@ from raptchat.errors import StoreError
 from raptchat.store import Store
 from raptchat.store.checks import Checks, copies, file_facts, network_file_system
 from raptchat.store.connection import Connection
-from raptchat.store.migrations import STEPS, migrate
+from raptchat.store.migrations import STEPS
 from raptchat.store.peek import ReadOnlyConnection
+from raptchat.store.upgrade import migrate
 
 
 @pytest.fixture

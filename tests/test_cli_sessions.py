@@ -24,7 +24,8 @@ from raptchat.cli.chat.conversation.history import HistoryFile
 from raptchat.records import Attachment, Role
 from raptchat.store import Store
 from raptchat.store.connection import Connection
-from raptchat.store.migrations import STEPS, migrate
+from raptchat.store.migrations import STEPS
+from raptchat.store.upgrade import migrate
 
 PIXEL = b64decode("R0lGODlhAQABAAAAACwAAAAAAQABAAA=")
 
@@ -279,6 +280,52 @@ def test_any_number_is_a_limit(biology: Run, session: str) -> None:
     for words, count in (("list", 1), ("search osmosis", 2)):
         assert len(biology(f"sessions {words} --limit {10**30}").out.splitlines()) == count
         biology(f"sessions {words} --limit 0", exit_code=2)
+
+
+def test_a_list_that_nobody_reads_to_its_end_ends(biology: Run, session: str, store: Store) -> None:
+    [group] = store.groups.all()
+    with store.write():
+        for _ in range(1_000):
+            store.sessions.add(group.id)
+
+    said = biology("sessions list")
+
+    assert len(said.out.splitlines()) == 1_000
+    assert said.err == "there are more: --limit 10000 lists more of them\n"
+    assert len(json.loads(biology("sessions list --json").out)) == 1_000
+    said = biology("sessions list --limit 10000")
+    assert (len(said.out.splitlines()), said.err) == (1_001, "")
+
+
+def test_a_search_says_what_it_did_not_look_through(biology: Run, session: str, store: Store) -> None:
+    # More than are looked through, each as small as it can be.
+    with store.write():
+        store._connection.execute(
+            "INSERT INTO messages (session_id, seq, role, content, state, created_at)"
+            " WITH RECURSIVE number(n) AS (SELECT 3 UNION ALL SELECT n + 1 FROM number WHERE n < 50010)"
+            " SELECT ?, n, 'user', '.', 'complete', '' FROM number",
+            (session,),
+        )
+
+    said = biology("sessions search 細胞")
+
+    assert said.err == (
+        "nothing was found\nonly among the newest 50,000 messages: --all looks through all of them\n"
+    )
+    assert biology("sessions search 細胞 --all").err == "nothing was found\n"
+    assert json.loads(biology("sessions search --json '?'").out) == []
+    assert len(json.loads(biology("sessions search --json --all '?'").out)) == 2
+
+
+def test_the_best_come_first_when_they_are_asked_for(biology: Run, session: str) -> None:
+    biology("chat -m demo/echo 'osmosis osmosis osmosis'")
+    biology("chat -m demo/echo 'one word about osmosis among a hundred others'")
+
+    newest, best = (json.loads(biology(f"sessions search osmosis --json{flag}").out) for flag in ("", " --best"))
+
+    assert "one word about" in newest[0]["excerpt"]
+    assert best[0]["excerpt"] == "osmosis osmosis osmosis"
+    assert len(newest) == len(best)
 
 
 def test_a_search_as_json_says_where_the_hits_are(biology: Run, session: str) -> None:

@@ -281,6 +281,6 @@ def test_a_long_chart_goes_through_the_pager(booked: Run, tmp_path: Path) -> Non
 
 def test_a_day_that_a_damaged_store_holds_does_not_end_it(booked: Run, home: Path) -> None:
     with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
-        db.execute("UPDATE ai_usage SET created_at = 'long ago' WHERE model = 'demo/reply'")
+        db.execute("UPDATE ai_usage_days SET day = 'long ago' WHERE model = 'demo/reply'")
 
     assert any(line.startswith("long ago") for line in drawn("--all --by day"))

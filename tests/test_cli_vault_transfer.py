@@ -459,8 +459,7 @@ def test_who_leaves_at_a_question_has_changed_nothing(
     before = (home / "raptchat.db").read_bytes()
     with AtTerminal(*take_in(bundle, identity)) as terminal:
         terminal.until("re[n]ame it? ")
-        terminal.keys(keys)
-        terminal.ends(code)
+        terminal.ends(code, pressing=keys)
 
     assert (home / "raptchat.db").read_bytes() == before
 

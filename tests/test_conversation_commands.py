@@ -641,7 +641,7 @@ def test_the_ledger_is_looked_at_once_for_each_question(desk: Begin, home: Path)
     began.says("hello")
     first = began.talk.aside
     with closing(sqlite3.connect(home / "raptchat.db")) as db:
-        db.execute("UPDATE ai_usage SET cost_nano_usd = 1000000000")
+        db.execute("UPDATE ai_usage_days SET cost_nano_usd = 1000000000")
         db.commit()
 
     assert re.fullmatch(r"\$0\.\d{6} this month", first)

@@ -13,13 +13,13 @@ from proof import Trials, tried
 
 from raptchat.api_key import check_api_key
 from raptchat.bundle import age, document
-from raptchat.crypto import Argon2Costs
 from raptchat.errors import DecryptionFailedError, RaptchatError, UsageError
 from raptchat.gateway_url import check_gateway_url, is_loopback, origin
 from raptchat.naming import check_name
 from raptchat.outside import safe_line
 from raptchat.secret import Secret
 from raptchat.vault import recovery_key
+from raptchat.vault.argon2 import Argon2Costs
 
 IDENTITY = pyrage.x25519.Identity.generate()
 TEXTS = st.text(st.characters(codec=None, exclude_categories=[]))

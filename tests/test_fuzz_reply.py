@@ -7,7 +7,7 @@ from proof import Trials, tried
 
 from raptchat.errors import InvalidResponseError
 from raptchat.providers.answer import parse
-from raptchat.providers.refusals import Cleaner
+from raptchat.providers.cleaning import Cleaner
 from raptchat.providers.reply import Reply
 from raptchat.providers.sse import Decoder, Event
 from raptchat.records import Chunk, ContentChunk, DoneChunk, ReasoningChunk
@@ -85,7 +85,8 @@ def read(pieces: list[bytes]) -> tuple[list[Chunk], DoneChunk, DoneChunk]:
             if not begun:
                 reply.start(data)
                 begun = True
-            chunks += reply.add(data)
+            reply.add(data)
+            chunks += reply.arrived()
     chunks += reply.close()
     return chunks, reply.done(), reply.cut_short()
 

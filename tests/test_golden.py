@@ -120,7 +120,7 @@ def test_every_conversation_reads_as_it_was_written(golden: Golden) -> None:
 
 def test_words_of_old_conversations_are_found(golden: Golden) -> None:
     with closing(Store.open(golden.file)) as store:
-        found = store.sessions.search(Query.read("groß zelle"))
+        found = store.sessions.search(Query.read("groß zelle")).messages
 
     assert [(one.title, one.seq) for one in found][:1] == [("Größe der Zellen", 2)]
 
@@ -185,3 +185,13 @@ def test_the_upgrade_is_whole_and_leaves_a_copy_of_what_was(golden: Golden, vers
 
 def test_the_newest_schema_has_its_golden_store() -> None:
     assert VERSIONS[-1] == len(STEPS), "make it: python tests/golden/make.py"
+
+
+def test_the_golden_store_of_the_newest_version_has_the_schema_that_its_steps_make(home: Path) -> None:
+    Store.open(home / "raptchat.db").close()
+    schemas = []
+    for file in (home / "raptchat.db", GOLDEN / f"v{len(STEPS)}.db"):
+        with closing(sqlite3.connect(f"file:{file}?immutable=1", uri=True)) as db:
+            schemas.append(db.execute("SELECT type, name, tbl_name, sql FROM sqlite_schema").fetchall())
+
+    assert sorted(schemas[0], key=str) == sorted(schemas[1], key=str)

@@ -15,7 +15,7 @@ from raptchat.errors import DecryptionFailedError, RaptchatError, VaultLockedErr
 from raptchat.records import Slot
 from raptchat.vault import keyring as os_keyring
 from raptchat.vault.keyring import OsKeyring, Patience
-from raptchat.vault.slots import KeyringKind
+from raptchat.vault.keyring_slot import KeyringKind
 
 SERVICE = "raptchat:store-1:entry-1"
 SECRET = "c2VudGluZWwtMzItYnl0ZXMtb2Ytc2VjcmV0LWtleSE="

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import pytest
 from conftest import rows
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raptchat.errors import StoreError
 from raptchat.records import Booking, Usage
-from raptchat.store import Store
-from raptchat.store.ledger import BY, nano_dollars
+from raptchat.store import Store, row_sums
+from raptchat.store.connection import Connection
+from raptchat.store.ledger import BY, By, nano_dollars
+from raptchat.store.migrations import STEPS, add_what_a_large_store_needs
+from raptchat.store.upgrade import migrate
 
 
 @pytest.fixture
@@ -130,6 +133,78 @@ def test_a_renamed_group_keeps_its_bill_and_a_removed_one_its_name(store: Store)
     assert [row.keys["session"] for row in store.ledger.report(["session"])] == [session.id]
 
 
+KEYED = st.fixed_dictionaries(
+    {
+        "group_id": st.sampled_from(["g1", "g2"]),
+        "group_name": st.sampled_from(["biology", "history"]),
+        "model": st.sampled_from(["a/b", "c/d"]),
+        "credential_id": st.sampled_from(["c1", "c2"]),
+        "created_at": st.sampled_from(["2026-11-22T23:59:59.999999Z", "2026-11-23T00:00:00.000000Z"]),
+    }
+)
+KNOWN = st.none() | st.integers(0, 9)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@given(lines=st.lists(st.tuples(KEYED, KNOWN, KNOWN, st.none() | st.decimals("0", "9", places=9)), max_size=20))
+def test_the_sums_of_each_day_are_those_of_its_lines(
+    store: Store, home: Path, lines: list[tuple[dict[str, str], int | None, int | None, Decimal | None]]
+) -> None:
+    book(store, *(booking(Usage(into, out, cost=cost), **keys) for keys, into, out, cost in lines))
+
+    assert store.checks.usage_sums() == []
+    for by in (["group"], ["day", "model"], ["credential"]):
+        kept = store.ledger.report(by)  # type: ignore[arg-type]
+        added = store.ledger.report([*by, "session"])  # type: ignore[list-item]
+        assert [row._replace(keys={**row.keys, "session": "s1"}) for row in kept] == added
+
+
+def test_a_store_of_before_has_the_sums_of_its_days_once_it_is_upgraded(home: Path) -> None:
+    older = home / "older.db"
+    with closing(Connection(older)) as connection:
+        migrate(connection, STEPS[: STEPS.index(add_what_a_large_store_needs)])
+        row_sums.keep_true(connection)
+        for number in range(10):
+            connection.execute(
+                "INSERT INTO ai_usage (group_id, group_name, credential_id, provider, model, os_user,"
+                " input_tokens, cost_nano_usd, created_at)"
+                " VALUES ('g1', 'biology', 'c1', 'openrouter', 'a/b', 'me', ?, ?, ?)",
+                (number or None, number, f"2026-11-{21 + number % 2}T09:30:00.000000Z"),
+            )
+
+    with closing(Store.open(older)) as store:
+        book(store, booking(Usage(1, 1)))
+
+        assert store.checks.problems() == []
+        days = {row.keys["day"]: (row.requests, row.input_tokens) for row in store.ledger.report(["day"])}
+        assert days == {"2026-11-21": (5, 20), "2026-11-22": (6, 26)}
+
+
+@pytest.mark.parametrize(
+    ("change", "days"),
+    [
+        ("UPDATE ai_usage_days SET requests = 2", ["2026-11-22"]),
+        ("UPDATE ai_usage_days SET cost_nano_usd = NULL", ["2026-11-22"]),
+        ("UPDATE ai_usage_days SET day = '2026-01-01'", ["2026-01-01", "2026-11-22"]),
+        ("DELETE FROM ai_usage_days", ["2026-11-22"]),
+        ("DELETE FROM ai_usage", ["2026-11-22"]),
+        ("UPDATE ai_usage SET input_tokens = 0", ["2026-11-22"]),
+        ("DROP TABLE ai_usage", ["the store `"]),
+    ],
+)
+def test_a_day_with_other_sums_than_its_lines_is_found(
+    store: Store, home: Path, change: str, days: list[str]
+) -> None:
+    book(store, booking(Usage(1, 1, cost=Decimal(1))))
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute(change)
+
+    found = sorted(store.checks.usage_sums())
+
+    assert [one[: len(day)] for one, day in zip(found, days, strict=True)] == days
+    assert set(store.checks.problems()) >= {f"the sums of {one} are not those of its usage" for one in found}
+
+
 @pytest.mark.parametrize(
     ("cost", "nano"),
     [
@@ -159,15 +234,19 @@ def test_no_number_is_too_odd_for_the_ledger(cost: Decimal) -> None:
     assert nano is None or 0 <= nano <= 10**15
 
 
-@pytest.mark.parametrize("change", ["input_tokens = 9e18", "cost_nano_usd = 0.5", "group_name = x'00'"])
-def test_a_line_of_another_type_is_a_damaged_store(store: Store, home: Path, change: str) -> None:
+@pytest.mark.parametrize("change", ["input_tokens = 9e18", "cost_nano_usd = 0.5", "model = x'00'"])
+@pytest.mark.parametrize(("table", "by"), [("ai_usage", "session"), ("ai_usage_days", "group")])
+def test_a_line_of_another_type_is_a_damaged_store(
+    store: Store, home: Path, table: str, by: By, change: str
+) -> None:
     book(store, booking(Usage(1, 1, cost=Decimal(1))))
     with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
         db.execute("PRAGMA writable_schema = ON")
         db.execute("UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'ai_usage'")
-        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ' INTEGER', '') WHERE name = 'ai_usage'")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT, ', '') WHERE name = 'ai_usage_days'")
+        db.execute("UPDATE sqlite_schema SET sql = replace(sql, ' INTEGER', '') WHERE name = ?", (table,))
     with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
-        db.execute(f"UPDATE ai_usage SET {change}")  # noqa: S608
+        db.execute(f"UPDATE {table} SET {change}")  # noqa: S608
 
     with closing(Store.open(home / "raptchat.db")) as opened, pytest.raises(StoreError):
-        opened.ledger.report(["group"])
+        opened.ledger.report([by, "model"])

@@ -14,7 +14,8 @@ from conftest import rows
 from raptchat.errors import StoreError
 from raptchat.store import Store
 from raptchat.store.connection import Connection
-from raptchat.store.migrations import STEPS, Step, migrate
+from raptchat.store.migrations import STEPS, Step
+from raptchat.store.upgrade import migrate
 
 if TYPE_CHECKING:
     from sqlite_utils import Database

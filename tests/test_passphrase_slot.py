@@ -2,7 +2,6 @@
 
 import base64
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,9 @@ from raptchat.errors import (
     VaultUnavailableError,
 )
 from raptchat.records import Slot
-from raptchat.vault.slots import PassphraseKind, Person
+from raptchat.vault.argon2 import Argon2Costs, secret_from_passphrase
+from raptchat.vault.passphrase_slot import PassphraseKind
+from raptchat.vault.slots import Person
 
 SALT = bytes(range(16))
 PARAMS = {"lanes": 1, "memory": 8, "passes": 1, "salt": base64.b64encode(SALT).decode()}
@@ -25,7 +26,7 @@ RIGHT_ONE = "use the one that belongs to this store; raptchat vault status lists
 
 
 def derived(passphrase: str) -> bytes:
-    return crypto.secret_from_passphrase(passphrase, salt=SALT, costs=crypto.Argon2Costs(8, 1, 1))
+    return secret_from_passphrase(passphrase, salt=SALT, costs=Argon2Costs(8, 1, 1))
 
 
 SLOT = Slot("slot", "passphrase", "active", "key", crypto.public_key(derived("café")), b"", b"", PARAMS, "2026")
@@ -140,7 +141,7 @@ def test_what_is_remembered_is_a_new_salt_and_todays_costs() -> None:
     "salt", [None, "", "!", base64.b64encode(bytes(15)).decode(), base64.b64encode(bytes(17)).decode()]
 )
 def test_a_salt_that_is_none_is_not_called_a_wrong_passphrase(salt: str | None) -> None:
-    slot = replace(SLOT, params={**PARAMS, "salt": salt})
+    slot = SLOT._replace(params={**PARAMS, "salt": salt})
     somebody = Somebody(*["café"] * 3)
     damaged = "a slot's secret is damaged: it is not what raptchat wrote"
 

@@ -203,7 +203,7 @@ def test_no_more_is_kept_of_a_long_text_than_of_a_short_one(kind: str) -> None:
     for _ in range(12):
         blocks.read(unit * (2_000 // len(unit)))
         blocks.rows.clear()
-        sizes.append(len(pickle.dumps(vars(blocks) | {"_page": None})))
+        sizes.append(len(pickle.dumps(vars(blocks) | {"page": None})))
 
     assert max(sizes[6:]) < 1.5 * max(sizes[:6])
     assert max(sizes) < 40_000
@@ -223,6 +223,6 @@ def test_a_preview_changes_nothing(kind: str) -> None:
 
 def state_of(blocks: Blocks) -> list[object]:
     """All that is kept of the text so far."""
-    kept = {**vars(blocks), "_page": None}
+    kept = {**vars(blocks), "page": None}
     leaf = kept.pop("_leaf")
     return [kept, type(leaf), leaf and vars(leaf)]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyte.screens import Char, StaticDefaultDict
-from screen import CroppingScreen, ReflowingScreen, Screen, Window, plain, shown
+from screen import WITHOUT_CELL, CroppingScreen, ReflowingScreen, Screen, Window, plain, shown
 
 from raptchat.render.markdown import MarkdownWriter
 
@@ -79,7 +79,7 @@ def at_once(text: str, *, width: int) -> str:
     return stream([text], replace(Window.recorded(is_tty=True, width=width), repaints=False))
 
 
-@pytest.mark.parametrize("width", [40, 80, 200])
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_picture_of_each_kind_is_that_of_the_whole_text(kind: str, width: int) -> None:
     text = f"Before.\n\n{KINDS[kind]}" * 2
@@ -198,6 +198,19 @@ def test_no_line_is_doubled_in_the_scrollback_of_tmux(height: int, prompt: list[
     ]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reply_at_the_top_of_a_cleared_tmux_is_in_the_scrollback_once(kind: str) -> None:
+    text = KINDS[kind]
+    painted = stream(pieces(text, [3, 1, 8]), Window.recorded(is_tty=True, height=24), seconds=0.05)
+    pictures = []
+    for output in (painted, at_once(text, width=80)):
+        screen = TmuxScreen(80, 24, history=10_000, ratio=0.5)
+        pyte.Stream(screen).feed(WITHOUT_CELL.sub("", output).replace("\n", "\r\n"))
+        pictures.append(lines_of(screen))
+
+    assert pictures[0] == pictures[1]
+
+
 def test_what_is_finished_is_written_once() -> None:
     terminal = Window.recorded(is_tty=True, height=10)
     text = "".join(f"Paragraph {n} is finished.\n\n" for n in range(50))
@@ -285,6 +298,24 @@ def test_what_is_painted_leaves_no_trace_however_the_window_is_resized(
     # What a narrower window cuts off depends on what is in sight when it is resized.
     narrowest = min(width for width, _ in sizes) if screen == "crops" else None
     assert [line[:narrowest].rstrip() for line in painted] == [line[:narrowest].rstrip() for line in unpainted]
+
+
+WINDOWS: dict[str, list[Size]] = {
+    "crops": [(80, 40), (120, 40), (200, 40), (200, 30), (200, 50)],
+    "reflows": [(80, 80), (200, 80), (120, 80), (80, 90)],
+}
+
+
+@pytest.mark.parametrize(
+    ("screen", "kind"), [*(("crops", kind) for kind in KINDS), *(("reflows", kind) for kind in STEADY)]
+)
+def test_no_kind_of_text_loses_or_doubles_a_word_in_a_window_that_is_resized(screen: str, kind: str) -> None:
+    make, _ = SCREENS[screen]
+    parts = pieces(f"Before.\n\n{KINDS[kind]}" * 2, [9, 60, 4])
+
+    # What is written without moving the cursor is written once.
+    once = resized(parts, WINDOWS[screen], make, repaints=False)
+    assert resized(parts, WINDOWS[screen], make, repaints=True) == once
 
 
 def resized(
@@ -472,7 +503,7 @@ class Hanging(io.StringIO):
 
 
 def test_a_terminal_that_goes_away_ends_it() -> None:
-    out = Hanging(2)
+    out = Hanging(3)
 
     with pytest.raises(BrokenPipeError):
         stream(["One\n\n", "Two\n\n", "Three\n\n", "Four"], replace(Window.recorded(is_tty=True), out=out))

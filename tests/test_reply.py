@@ -21,8 +21,8 @@ from mocked_gateway import (  # noqa: F401 - pytest finds fixtures by import
 )
 
 from raptchat.errors import IncompleteReplyError
+from raptchat.providers.cleaning import Cleaner
 from raptchat.providers.openrouter import OpenRouterClient
-from raptchat.providers.refusals import Cleaner
 from raptchat.providers.reply import Reply, Text, read_usage
 from raptchat.records import Chunk, Citation, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
 from raptchat.secret import Secret
@@ -52,8 +52,7 @@ def test_a_reply_comes_as_its_text_and_one_done(wire: respx.Route, client: OpenR
 
     assert chunks == [
         ReasoningChunk("hm"),
-        ContentChunk("he"),
-        ContentChunk("llo"),
+        ContentChunk("hello"),
         DoneChunk(
             "hello",
             Usage(10, 2, 12, 8, 1, Decimal("0.00014")),
@@ -141,7 +140,7 @@ def test_reasoning_is_shown_once_also_where_it_is_sent_twice(wire: respx.Route, 
 
     chunks = list(client.stream_chat(HELLO))
 
-    assert chunks[:-1] == [ReasoningChunk("a"), ReasoningChunk("b"), ReasoningChunk("\ufffd")]
+    assert chunks[:-1] == [ReasoningChunk("ab"), ReasoningChunk("\ufffd")]
 
 
 def test_a_stream_is_read_whatever_its_content_type_says(wire: respx.Route, client: OpenRouterClient) -> None:
@@ -312,11 +311,12 @@ def test_no_chunk_of_any_shape_is_a_crash(chunks: list[dict[str, Any]]) -> None:
     reply.start({})
     yielded: list[Chunk] = []
     for chunk in chunks:
-        yielded += reply.add(chunk)
+        reply.add(chunk)
+        yielded += reply.arrived()
+    yielded += reply.close()
     done = reply.done()
 
-    texts = [chunk.text for chunk in [*yielded, *reply.close()] if isinstance(chunk, ContentChunk)]
-    assert "".join(texts) == reply.done().content
+    assert "".join(chunk.text for chunk in yielded if isinstance(chunk, ContentChunk)) == done.content
     assert done.usage.cost is None or done.usage.cost >= 0
 
 
@@ -335,7 +335,7 @@ def test_reasoning_that_stands_only_in_its_details_is_told_once_and_kept_for_the
 
     *chunks, done = client.stream_chat(HELLO)
 
-    assert chunks == [ReasoningChunk("a"), ReasoningChunk("b"), ContentChunk("hi")]
+    assert chunks == [ReasoningChunk("ab"), ContentChunk("hi")]
     assert isinstance(done, DoneChunk)
     assert done.reasoning == "ab"
     assert json.loads(done.reasoning_details or "") == [thought("ab")]
@@ -400,7 +400,9 @@ def test_of_very_many_pages_the_first_hundred_are_named() -> None:
     reply = Reply(model="m", clean=Cleaner(Secret(KEY)))
     pages = [{"url_citation": {"url": f"https://a.example/{number}"}} for number in range(120)]
 
-    assert list(reply.add(delta(annotations=pages))) == []
+    reply.add(delta(annotations=pages))
+
+    assert reply.arrived() == []
     assert [cited.url[18:] for cited in reply.done().citations] == [str(number) for number in range(100)]
 
 

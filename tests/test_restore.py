@@ -23,8 +23,9 @@ from raptchat.errors import RaptchatError, StoreBusyError, StoreError, UsageErro
 from raptchat.store import Store
 from raptchat.store.backup import back_up
 from raptchat.store.connection import Connection
-from raptchat.store.migrations import STEPS, migrate
+from raptchat.store.migrations import STEPS
 from raptchat.store.restore import restore
+from raptchat.store.upgrade import migrate
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,8 +15,9 @@ from raptchat.config import Settings
 from raptchat.errors import StoreError
 from raptchat.store import Store, row_sums
 from raptchat.store.connection import Connection, DamagedStoreError
-from raptchat.store.migrations import STEPS, migrate
+from raptchat.store.migrations import STEPS
 from raptchat.store.row_sums import DamagedRow
+from raptchat.store.upgrade import migrate
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -83,7 +83,7 @@ def use_credentials(store: Store) -> None:
     [first, *_] = store.credentials.all()
     store.credentials.touch(first.id)
     store.credentials.set_active(first.id, active=False)
-    store.credentials.reseal(replace(first, encrypted_key=b"\0\xff", nonce=b""))
+    store.credentials.reseal(first._replace(encrypted_key=b"\0\xff", nonce=b""))
     store.credentials.remove(first.id)
 
 

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -17,7 +18,7 @@ from test_terminal_safety import PAYLOADS, acting, hostile
 from raptchat.errors import StoreError
 from raptchat.records import FoundMessage, Session
 from raptchat.render import Terminal, search_results
-from raptchat.store import Store
+from raptchat.store import Store, search
 from raptchat.store.search import Query
 
 
@@ -40,7 +41,7 @@ def says(store: Store, session: Session, *texts: str) -> None:
 
 
 def find(store: Store, text: str, *, limit: int = -1, group_ids: list[str] | None = None) -> list[FoundMessage]:
-    return store.sessions.search(Query.read(text), group_ids=group_ids, limit=limit)
+    return store.sessions.search(Query.read(text), group_ids=group_ids, limit=limit).messages
 
 
 def numbers(store: Store, text: str) -> list[int]:
@@ -171,7 +172,7 @@ def test_nothing_that_is_typed_is_syntax(store: Store, session: Session, text: s
     says(store, session, text.replace("\0", " "), "something else")
     query = Query.read(text)
 
-    found = [one.seq for one in store.sessions.search(query)] if query else []
+    found = [one.seq for one in store.sessions.search(query).messages] if query else []
 
     assert found == ([1] if query else [])
 
@@ -278,26 +279,97 @@ def test_a_group_that_goes_takes_its_words_along(store: Store, session: Session)
     assert find(store, "osmosis") == find(store, "水") == []
 
 
-def test_a_search_ends_at_its_limit_and_is_one_statement(store: Store, session: Session, home: Path) -> None:
+def test_a_search_sorts_nothing_and_reads_no_other_table_through(
+    store: Store, session: Session, home: Path
+) -> None:
     says(store, session, *["osmosis 水"] * 300)
-    plans = []
-    for wanted in ("osmosis", "水"):
+    for wanted, reads in (("osmosis", "SCAN messages_fts VIRTUAL TABLE INDEX"), ("水", "SCAN messages")):
         statements: list[str] = []
         connection = store.sessions._db.raw
         connection.set_trace_callback(statements.append)
-        find(store, wanted, limit=5, group_ids=[session.group_id])
+        find(store, wanted, limit=5)
         connection.set_trace_callback(None)
         # FTS5 asks its own tables, in statements that begin with two dashes.
-        [statement] = [one for one in statements if not one.startswith("--")]
+        *_, statement = (one for one in statements if not one.startswith("--"))
         with closing(sqlite3.connect(home / "raptchat.db")) as db:
-            plans.append([step for *_, step in db.execute(f"EXPLAIN QUERY PLAN {statement}")])
+            plan = [step for *_, step in db.execute(f"EXPLAIN QUERY PLAN {statement}")]
 
-    assert plans[0][0].startswith("SCAN messages_fts VIRTUAL TABLE INDEX")
-    assert plans[1][0] == "SCAN messages"
-    for plan in plans:
-        # Nothing is sorted, so the newest come first as they are found; and no other table is read through.
+        assert plan[0].startswith(reads)
         assert not [step for step in plan if "B-TREE FOR ORDER BY" in step]
         assert len([step for step in plan if step.startswith("SCAN") and "json_each" not in step]) == 1
+
+
+def test_the_best_is_what_says_it_most_and_little_else(store: Store, session: Session) -> None:
+    long = "about many other things " * 50
+    says(store, session, "osmosis osmosis osmosis", f"{long} osmosis", "osmosis and osmosis", f"water {long}")
+
+    best = store.sessions.search(Query.read("osmosis"), best=True)
+
+    assert [one.seq for one in best.messages] == [1, 3, 2]
+    assert best.is_all
+    assert marked(best.messages[0]) == "[osmosis] [osmosis] [osmosis]"
+    assert [one.seq for one in store.sessions.search(Query.read("osmosis"), best=True, limit=1).messages] == [1]
+    assert store.sessions.search(Query.read("ostrogoths"), best=True).messages == []
+
+
+def test_of_what_has_no_words_the_newest_is_the_best(store: Store, session: Session) -> None:
+    says(store, session, "水水水", "水")
+
+    assert [one.seq for one in store.sessions.search(Query.read("水"), best=True).messages] == [2, 1]
+
+
+@pytest.mark.parametrize("text", ["水", "osmosis 水"])
+def test_what_has_no_index_is_looked_for_in_the_newest_and_says_so(
+    store: Store, session: Session, text: str
+) -> None:
+    says(store, session, "osmosis 水", *["osmosis"] * 5)
+    db = store.sessions._db
+
+    def found(**more: Any) -> tuple[list[int], bool]:
+        result = search.find(db, Query.read(text), **more)
+        return [one.seq for one in result.messages], result.is_all
+
+    assert found(candidates=5) == ([], False)
+    assert found(candidates=6) == ([1], True)
+    assert found(candidates=5, everything=True) == ([1], True)
+    # A group that has not more is looked through wherever its messages are.
+    assert found(candidates=7, group_ids=[session.group_id]) == ([1], True)
+    assert found(candidates=5, group_ids=[session.group_id]) == ([], False)
+
+
+def test_the_best_are_the_best_of_the_newest(store: Store, session: Session) -> None:
+    says(store, session, "osmosis", *["osmosis, and so on, and so on"] * 3)
+    db, query = store.sessions._db, Query.read("osmosis")
+
+    few = search.find(db, query, best=True, candidates=3)
+
+    assert ([one.seq for one in few.messages], few.is_all) == ([4, 3, 2], False)
+    everything = search.find(db, query, best=True, candidates=3, everything=True)
+    assert (everything.messages[0].seq, everything.is_all) == (1, True)
+
+
+@pytest.mark.parametrize("candidates", [1, 1_000])
+@pytest.mark.parametrize("text", ["common", "水", "common 水"])
+@pytest.mark.parametrize("first", ["newest", "best"])
+def test_in_one_group_every_hit_is_found_however_many_others_have(
+    store: Store, session: Session, text: str, candidates: int, first: str
+) -> None:
+    with store.write():
+        other = store.sessions.add(store.groups.add("history").id)
+    says(store, session, "common 水")
+    says(store, other, *["common 水"] * 20)
+
+    result = search.find(
+        store.sessions._db,
+        Query.read(text),
+        group_ids=[session.group_id],
+        best=first == "best",
+        candidates=candidates,
+        everything=candidates == 1,
+    )
+
+    assert [one.session_id for one in result.messages] == [session.id]
+    assert result.is_all
 
 
 def test_an_index_that_a_flipped_bit_reached_is_a_damaged_store(

@@ -289,9 +289,14 @@ def test_a_group_that_answers_to_another_name_in_the_middle_of_a_command_pays_no
             ("ALTER TABLE twins RENAME TO groups", []),
         )
 
-    said = biology("chat -g biology hello", exit_code=6)
+    # The trigger works when the question is stored, which is too late: by then a key was to be opened.
+    code, reason = {
+        "trigger": (78, "of group `biology` does not open"),
+        "two rows of one id": (6, "the group `biology` is called `history` now"),
+    }[way]
+    said = biology("chat -g biology hello", exit_code=code)
 
-    assert "the group `biology` is called `history` now" in said.err
+    assert reason in said.err
     assert gateway.requests == []
 
 

@@ -67,7 +67,7 @@ PAYLOADS = [
 _SEQUENCE = re.compile(
     r"\x1b\[[0-9;]*m"  # colours and weights
     r"|\x1b\[\?7l|\x1b\[\?7h\r"  # what is painted does not wrap
-    r"|\x1b\[[0-9]+A|\x1b\[[JK]"  # back to its first row; a row, or all below, is erased
+    r"|\x1b\[[0-9]+A|\x1b\[K|\x1b\[J\r?"  # back to its first row; a row, or all below, is erased
     r"|\x1b\[\?25[lh]"  # it has no cursor
     r"|\r\x1b\[J"  # what stood on standard error for a while goes
 )

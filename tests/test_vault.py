@@ -13,7 +13,7 @@ import time
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -197,10 +197,10 @@ def test_a_slot_can_be_added_and_the_first_one_removed(kind: Kind, home: Path) -
 def forge_vault(home: Path, slot: Slot, store_id: str, *, key_id: str, proof: bytes) -> None:
     """Put a data key of one's own in the vault's place, as somebody can who has only the public key."""
     data_key = bytes(range(32))
-    mine = replace(slot, key_id=key_id, proof=proof)
+    mine = slot._replace(key_id=key_id, proof=proof)
     assert slot.public_key
     wrapped = crypto.wrap(data_key, public=slot.public_key, info=slot_info(mine, store_id))
-    mine = replace(mine, wrapped_key=wrapped)
+    mine = mine._replace(wrapped_key=wrapped)
     check, mac = crypto.subkey(data_key, "check value"), slots_mac(data_key, [mine])
     change(home, "UPDATE vault_keys SET id = ?, check_value = ?, slots_mac = ?", key_id, check, mac)
     change(home, "UPDATE vault_slots SET key_id = ?, wrapped_key = ?, proof = ?", mine.key_id, wrapped, mine.proof)
@@ -390,18 +390,22 @@ def test_a_removed_keyring_slot_leaves_no_entry(
 def test_a_keyring_is_not_asked_where_a_key_file_opens(
     secret_service: SecretService, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from keyring.backends.SecretService import Keyring
+    import secretstorage
 
     of_keyring(secret_service, home, monkeypatch)
     with open_factory() as factory:
         factory.vault.init()
         factory.vault.add("file", path=home / "master.key")
     asked: list[str] = []
-    monkeypatch.setattr(Keyring, "get_password", lambda _, *words: asked.extend(words))
+    monkeypatch.setattr(secretstorage, "dbus_init", lambda: asked.append("the bus"))
 
     with open_factory() as factory:
         factory.vault.data_key()
     assert asked == []
+    (home / "master.key").unlink()
+    with open_factory() as factory, pytest.raises(VaultUnavailableError):
+        factory.vault.data_key()
+    assert asked == ["the bus"]
 
 
 def test_a_removed_slot_whose_keyring_is_gone_is_collected_later(

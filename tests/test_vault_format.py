@@ -2,7 +2,6 @@
 
 import base64
 import hmac
-from dataclasses import replace
 from pathlib import Path
 
 from conftest import rows
@@ -67,14 +66,14 @@ def test_a_data_key_is_wrapped_for_one_slot_of_one_store() -> None:
     info = joined("slot", "store-1", "slot-1", "file", "key-1", '{"path":"/a"}')
 
     assert slot_info(SLOT, "store-1") == info
-    slot = replace(SLOT, public_key=crypto.public_key(SECRET))
+    slot = SLOT._replace(public_key=crypto.public_key(SECRET))
     assert crypto.unwrap(KEY_OF.wrapped_for(slot), secret=SECRET, info=info) == DATA_KEY
 
 
 def test_the_slots_are_signed_in_the_order_of_their_ids() -> None:
     first = ("slot-0", "keyring", "key-1", b"p", b"w", b"q", "{}", "2026")
     second = ("slot-1", "file", "key-1", b"public", b"wrapped", b"proof", '{"path":"/a"}', "2026-01-01")
-    plain = replace(ELSEWHERE, trail=())
+    plain = ELSEWHERE._replace(trail=())
 
     assert KEY_OF.slots_mac([]) == mac(DATA_KEY, "slots")
     assert KEY_OF.slots_mac([SLOT, plain]) == mac(DATA_KEY, "slots", *first, *second)
@@ -83,7 +82,7 @@ def test_the_slots_are_signed_in_the_order_of_their_ids() -> None:
 
 
 def test_the_stored_form_of_a_slot_is_one_form() -> None:
-    slot = replace(SLOT, params={"b": 1, "a": "é"})
+    slot = SLOT._replace(params={"b": 1, "a": "é"})
 
     assert canonical_params(slot) == '{"a":"\\u00e9","b":1}'
     assert canonical_trail(ELSEWHERE) == '[["k","eA==","eQ=="]]'

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -184,11 +184,11 @@ def tampered(slot: Slot) -> dict[str, tuple[TrailStep, ...]]:
     """Each way to change one thing of a trail of three steps."""
     first, second, third = slot.trail
     wrong: dict[str, Callable[[TrailStep], TrailStep]] = {
-        "key id": lambda step: replace(step, key_id="another"),
-        "wrapped key": lambda step: replace(step, wrapped_key=swap_bit(step.wrapped_key)),
-        "no wrapped key": lambda step: replace(step, wrapped_key=b""),
-        "succession": lambda step: replace(step, succession=swap_bit(step.succession)),
-        "no succession": lambda step: replace(step, succession=b""),
+        "key id": lambda step: step._replace(key_id="another"),
+        "wrapped key": lambda step: step._replace(wrapped_key=swap_bit(step.wrapped_key)),
+        "no wrapped key": lambda step: step._replace(wrapped_key=b""),
+        "succession": lambda step: step._replace(succession=swap_bit(step.succession)),
+        "no succession": lambda step: step._replace(succession=b""),
     }
     found = {
         "none": (),
@@ -197,7 +197,7 @@ def tampered(slot: Slot) -> dict[str, tuple[TrailStep, ...]]:
         "last gone": (first, second),
     }
     found |= {"twice": (first, second, third, third), "turned": (third, second, first)}
-    found |= {"swapped": (first, replace(second, succession=third.succession), third)}
+    found |= {"swapped": (first, second._replace(succession=third.succession), third)}
     for name, change_one in wrong.items():
         for at in range(3):
             steps = list(slot.trail)
@@ -211,7 +211,7 @@ def test_a_trail_of_which_any_part_was_changed_opens_nothing(away: Away) -> None
         away.rotate()
     slot = away.row()
     for name, trail in tampered(slot).items():
-        text = canonical_trail(replace(slot, trail=trail))
+        text = canonical_trail(slot._replace(trail=trail))
         change(away.home, "UPDATE vault_slots SET trail = ? WHERE id = ?", text, slot.id)
         with pytest.raises(DecryptionFailedError):
             away.open()
@@ -245,11 +245,11 @@ def lead_astray(away: Away, slot: Slot, *, witness: DataKey | None, keep: bool) 
     assert slot.public_key
     if witness is None:
         step = TrailStep(slot.key_id or "", slot.wrapped_key or b"", bytes(32))
-        forged = replace(slot, key_id=mine.id, trail=(*slot.trail, step))
-        forged = replace(forged, wrapped_key=mine.wrapped_for(forged))
+        forged = slot._replace(key_id=mine.id, trail=(*slot.trail, step))
+        forged = forged._replace(wrapped_key=mine.wrapped_for(forged))
     else:
-        old = replace(slot, key_id=witness.id, wrapped_key=witness.wrapped_for(replace(slot, key_id=witness.id)))
-        forged = led_on(old if keep else replace(old, trail=()), witness, mine)
+        old = slot._replace(key_id=witness.id, wrapped_key=witness.wrapped_for(slot._replace(key_id=witness.id)))
+        forged = led_on(old if keep else old._replace(trail=()), witness, mine)
     change(away.home, "DELETE FROM vault_slots WHERE id <> ?", slot.id)
     change(away.home, "PRAGMA foreign_keys = OFF")
     change(
@@ -312,10 +312,10 @@ def test_a_list_of_slots_with_trails_is_not_signed_as_one_without(away: Away) ->
     slot = away.row()
     key = away.keys[-1]
 
-    macs = {key.slots_mac([slot]), key.slots_mac([replace(slot, trail=())])}
+    macs = {key.slots_mac([slot]), key.slots_mac([slot._replace(trail=())])}
     assert len(macs) == 2
     assert json.loads(canonical_trail(slot))[0][0] == away.keys[0].id
-    assert slot_info(slot, key.store_id) != slot_info(replace(slot, key_id="x"), key.store_id)
+    assert slot_info(slot, key.store_id) != slot_info(slot._replace(key_id="x"), key.store_id)
 
 
 def test_the_status_opens_slots_with_a_trail_and_changes_nothing(away: Away) -> None:
@@ -324,8 +324,8 @@ def test_the_status_opens_slots_with_a_trail_and_changes_nothing(away: Away) -> 
     before = away.row()
     with open_factory() as factory:
         assert [status.opens for status in factory.vault.status()] == [True, True]
-        found = [key for _, key in factory.vault.each_slot()]
-        assert found == [away.keys[-1]] * 2
+        found = [key.check_value() for _, key in factory.vault.each_slot() if isinstance(key, DataKey)]
+        assert found == [away.keys[-1].check_value()] * 2
     assert away.row() == before
 
 

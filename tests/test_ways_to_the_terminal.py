@@ -14,6 +14,8 @@ PACKAGE = Path(raptchat.__file__).parent
 # Where text may leave the process: through Terminal, drawn by drawing.py, and through the prompts of the command
 # line, which write their own words and wait for an answer.
 ALLOWED = {
+    # The version, a word of our own; and both are flushed at the end.
+    "__main__.py": {"os.write", "sys.stdout", "sys.stderr"},
     "render/__init__.py": {"sys.stdout", "sys.stderr"},
     "render/drawing.py": {"rich.console.Console"},
     # The line editor draws what is typed; what it shows beside that is made safe.

@@ -193,7 +193,7 @@ def check_upgrade(version: int) -> Callable[[Home, bool], None]:
         with home.with_key_file() as factory:
             assert [one for one in CredentialService(factory).check_seals().rows if one.problem] == []
             assert factory.store.checks.problems() == []
-            assert factory.store.sessions.search(Query.read("Zelle"))
+            assert factory.store.sessions.search(Query.read("Zelle")).messages
         backup = f"raptchat.db.v{version}.bak"
         assert home.names() == {"raptchat.db", "master.key", backup}
         assert contents(home.folder / backup) == contents(GOLDEN / f"v{version}.db")

@@ -4,11 +4,10 @@ The public names are imported when first asked for: importing this package opens
 loads nothing heavy.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING
-
 __version__ = "0.1.0"
 
+# That of `typing`, which alone would take as long to import as `raptchat --version` takes.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from raptchat.chat import ChatService
     from raptchat.clients import get_ai_client, get_ai_client_for_group
@@ -109,6 +108,8 @@ def __getattr__(name: str) -> object:
     """Import a public name from where it lives."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
     value = getattr(import_module(_HOMES.get(name, "raptchat.errors")), name)
     globals()[name] = value
     return value

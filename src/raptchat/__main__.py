@@ -1,16 +1,71 @@
-"""`raptchat` and `python -m raptchat`."""
+"""`raptchat` and `python -m raptchat`: what runs before anything else is imported, and after all is done."""
+
+import atexit
+import gc
+import os
+import sys
+
+from raptchat import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import TextIO
+
+# A short command makes half as many and drops none: to look for garbage after every 700, as Python does, would be
+# a fourteenth of its time, for nothing. What goes on for longer collects all the same.
+_OBJECTS_BEFORE_COLLECTION = 100_000
 
 
 def main() -> None:
-    """Run the command line and exit."""
-    import sys
-
+    """Run the command line, and end the process."""
     try:
-        from raptchat.cli import app
+        if sys.argv[1:] == ["--version"] and "_RAPTCHAT_COMPLETE" not in os.environ:
+            _write_version()
+        gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
+        try:
+            from raptchat.cli import app
 
-        app(prog_name="raptchat")
+            app(prog_name="raptchat")
+        except SystemExit as ended:
+            if not isinstance(ended.code, int):
+                raise
+            _leave(ended.code)
     except KeyboardInterrupt:  # before the command began, or after it ended
-        sys.exit(130)
+        _leave(130)
+
+
+def _write_version() -> None:
+    """Write the version and end the process; what cannot be written so goes the usual way, which says why."""
+    line = f"raptchat {__version__}\n".encode()
+    try:
+        written = os.write(sys.stdout.fileno(), line)
+    except (AttributeError, OSError, ValueError):  # there is no standard output, or it takes nothing
+        return
+    if written == len(line):
+        _leave(0)
+
+
+def _leave(code: int) -> None:
+    """End the process as Python does, but for tearing the interpreter down, a fifth of the time of a chat.
+
+    The command has written, stored and closed everything, and no thread that is left is waited for. What is
+    registered to run at the end does run.
+    """
+    if sys.getprofile():  # a profiler that runs this says only afterwards what it saw
+        sys.exit(code)
+    atexit._run_exitfuncs()  # noqa: SLF001 - public under no other name
+    _flush(sys.stdout)
+    _flush(sys.stderr)
+    os._exit(code)
+
+
+def _flush(stream: "TextIO | None") -> None:
+    """Write what such a function left in *stream*; where that fails, the exit code is still the command's own."""
+    try:
+        if stream is not None:
+            stream.flush()
+    except (OSError, ValueError):
+        return
 
 
 if __name__ == "__main__":

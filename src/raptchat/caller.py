@@ -2,8 +2,6 @@
 
 import os
 import pwd
-import socket
-from dataclasses import dataclass, field
 
 
 def _os_user() -> str:
@@ -14,10 +12,10 @@ def _os_user() -> str:
         return str(os.getuid())
 
 
-@dataclass(frozen=True, slots=True)
 class Caller:
     """Booked beside what was used and what was done."""
 
-    command: str = "python"
-    os_user: str = field(default_factory=_os_user)
-    host: str = field(default_factory=socket.gethostname)
+    def __init__(self, command: str = "python", os_user: str | None = None, host: str | None = None) -> None:
+        self.command = command
+        self.os_user = _os_user() if os_user is None else os_user
+        self.host = os.uname().nodename if host is None else host

@@ -1,8 +1,9 @@
 """`ChatService`: sessions, and what goes with a message of theirs."""
 
+import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
-from dataclasses import replace
 
+from raptchat.clock import utc_now
 from raptchat.errors import SessionNotFoundError, UsageError
 from raptchat.factory import Factory
 from raptchat.outside import safe_line, shortened
@@ -27,8 +28,17 @@ class ChatService:
     ) -> Session:
         """A new, empty session of a group; *model* and *system* stay with it. `GroupNotFoundError`."""
         with self._factory.store.write():
-            self._factory.store.groups.require(group_id)
-            return self._factory.store.sessions.add(group_id, title=title, model=model, system=system)
+            session = self.draft_session(group_id, title=title, model=model, system=system)
+            self._factory.store.sessions.put(session)
+            return session
+
+    def draft_session(
+        self, group_id: str, *, title: str | None = None, model: str | None = None, system: str | None = None
+    ) -> Session:
+        """As `create_session`, but for the storing: `send_message` does that with its first message."""
+        self._factory.store.groups.require(group_id)
+        now = utc_now()
+        return Session(str(uuid.uuid4()), group_id, title, model, system, now, now)
 
     def send_message(
         self,
@@ -41,12 +51,14 @@ class ChatService:
         attachments: Sequence[Attachment] = (),
         progress: Callable[[Progress], None] | None = None,
         instead_of: int | None = None,
+        draft: Session | None = None,
     ) -> Generator[Chunk]:
         """Yield the reply as it arrives, and one `DoneChunk` last, when everything is stored.
 
         The user's message is stored before the request is sent, with its *attachments*, which have their
-        content. *progress* is told what is waited for until the reply begins. With *instead_of*, the `seq` of a
-        message, the context ends before that one, and a whole reply takes the place of all from there on.
+        content; in the same transaction its session is, when that is still a *draft*. *progress* is told what is
+        waited for until the reply begins. With *instead_of*, the `seq` of a message, the context ends before that
+        one, and a whole reply takes the place of all from there on.
 
         However the reply ends, what had arrived is kept: `incomplete` when it was cut short, by whomever. Raises
         `AiNotConfiguredError` when the session's group has no key, `IncompleteReplyError` for an empty or cut
@@ -54,7 +66,7 @@ class ChatService:
         """
         check_prompt(user_message, with_attachments=bool(attachments))
         store = self._factory.store
-        session = self._session(session_id)
+        session = draft or self._session(session_id)
         group = store.groups.require(session.group_id)
         replaced = store.sessions.message_id(session.id, instead_of) if instead_of is not None else None
         if instead_of is not None and replaced is None:
@@ -74,6 +86,9 @@ class ChatService:
         messages = [*self.context(group, session, before=instead_of), message]
         check_size(messages)
         with store.write():
+            if draft is not None:
+                store.groups.require(group.id)
+                store.sessions.put(draft)
             session = self._session(session_id)  # opening the vault can take long, and it may be gone since
             if session.title is None:
                 store.sessions.set(session.id, title=shortened(" ".join(user_message.split()), _TITLE_LENGTH))
@@ -130,7 +145,7 @@ class ChatService:
         messages = store.sessions.history(session.id, limit, before=before)
         since = messages[0].seq if messages else 1
         attachments = store.attachments.of_session(session.id, with_content=True, since=since)
-        return [replace(one, attachments=attachments.get(one.seq, ())) for one in messages]
+        return [one._replace(attachments=attachments.get(one.seq, ())) for one in messages]
 
     def model_for(self, group: Group, session: Session | None, wanted: str | None = None) -> str:
         """The model of a request: what is *wanted*, the session's, the group's, or the default; no alias."""

@@ -7,10 +7,9 @@ names it and where it came from; no API key is ever read from the environment.
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from raptchat.errors import UsageError
 from raptchat.gateway_url import check_gateway_url, without_user_info
@@ -28,16 +27,17 @@ _SECRET_VARIABLES = ("RAPTCHAT_MASTER_KEY_FILE", "RAPTCHAT_PASSPHRASE_FILE")
 ALIAS = "alias."
 _ALIASES_TABLE = "aliases"
 # Without what stands in models' ids: `/`, `:`, `.`, `@` and `~`.
-_ALIAS_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+_ALIAS_NAME = r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}"
 
 _LONGEST_MODEL = 200
+_MOST_DIGITS = 12
 
 IGNORED_KEY_VARIABLES = ("OPENROUTER_API_KEY", "OPENAI_API_KEY")
 
 
 def _whole_number(low: int, high: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not re.fullmatch(r"[0-9]{1,12}", text) or not low <= int(text) <= high:
+        if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS and low <= int(text) <= high):
             raise ValueError(f"must be a whole number from {low} to {high}")
         return int(text)
 
@@ -72,8 +72,7 @@ def check_model(text: str) -> str:
         raise UsageError(f"the model {error}: `{safe_line(text)[:80]}`") from None
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """One setting: its name in `config.toml` and in the environment, and what it may be."""
 
     name: str
@@ -103,7 +102,7 @@ SETTINGS = [
 def setting_named(name: str) -> Setting | None:
     """The setting called *name*, in any case, with or without `AI_`; each `alias.NAME` is one."""
     wanted = _spelling(name)
-    if wanted.startswith(ALIAS) and _ALIAS_NAME.fullmatch(wanted.removeprefix(ALIAS)):
+    if wanted.startswith(ALIAS) and re.fullmatch(_ALIAS_NAME, wanted.removeprefix(ALIAS)):
         return Setting(wanted, DEFAULT_MODEL, _model, in_environment=False)
     return next((setting for setting in SETTINGS if _spelling(setting.name) == wanted), None)
 
@@ -129,8 +128,7 @@ def _spelling(name: str) -> str:
     return name if name.startswith(ALIAS) else name.replace("-", "_").removeprefix("ai_")
 
 
-@dataclass(frozen=True, slots=True)
-class Paths:
+class Paths(NamedTuple):
     """Where everything is kept."""
 
     store: Path
@@ -166,8 +164,7 @@ class Paths:
         return self.cache_folder / "models" / f"{group_id}.json"
 
 
-@dataclass(frozen=True, slots=True)
-class Value:
+class Value(NamedTuple):
     """A setting's text, what it means, and where it came from."""
 
     text: str
@@ -175,8 +172,7 @@ class Value:
     source: str
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
+class Settings(NamedTuple):
     """What the environment and `config.toml` say, checked."""
 
     paths: Paths
@@ -279,13 +275,17 @@ def _read_table(path: Path) -> dict[str, object]:
     try:
         if stat.S_ISFIFO(path.stat().st_mode):
             raise UsageError(f"`{path}` is a pipe", hint="settings are kept in a plain file")
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"the settings in `{path}` cannot be read: {error}", hint="correct the file") from None
     except OSError as error:
         raise UsageError(f"the settings in `{path}` cannot be read: {error.strerror}") from None
+    import tomllib
+
+    try:
+        table = tomllib.loads(content.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise UsageError(f"the settings in `{path}` cannot be read: {error}", hint="correct the file") from None
     aliases = table.pop(_ALIASES_TABLE, {})
     if not isinstance(aliases, dict):
         raise UsageError(f"`aliases` in `{path}` is no table", hint='write [aliases], and below it fast = "MODEL"')

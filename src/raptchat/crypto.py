@@ -1,25 +1,34 @@
 """Seal and open one secret; make the keys that do it.
 
 AES-256-GCM (NIST SP 800-38D) seals, HPKE (RFC 9180) wraps the data key for a slot, HKDF-SHA256 (RFC 5869) gives
-each use a key of its own, Argon2id (RFC 9106) turns a passphrase into a slot's secret.
+each use a key of its own. A passphrase becomes a slot's secret in `vault.argon2`.
 """
 
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
-from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from raptchat.errors import DecryptionFailedError, VaultUnavailableError
+from raptchat.errors import DecryptionFailedError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+
+try:
+    # What the public names below stand for, without the RSA, EC and CBC that come with those: 5 ms of every chat.
+    from cryptography.hazmat.bindings._rust import openssl
+
+    AESGCM, _x25519_private_key = openssl.aead.AESGCM, openssl.x25519.from_private_bytes
+except (ImportError, AttributeError):
+    from cryptography.hazmat.primitives.asymmetric import x25519
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    _x25519_private_key = x25519.X25519PrivateKey.from_private_bytes
 
 KEY_SIZE = 32
 NONCE_SIZE = 12
@@ -83,6 +92,8 @@ def public_key(secret: bytes) -> bytes:
 
 def wrap(data_key: bytes, *, public: bytes, info: bytes) -> bytes:
     """Encrypt *data_key* for the holder of the secret behind *public*; the secret is not needed."""
+    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
+
     return _HPKE.encrypt(data_key, X25519PublicKey.from_public_bytes(public), info)
 
 
@@ -96,46 +107,5 @@ def unwrap(wrapped: bytes, *, secret: bytes, info: bytes) -> bytes:
         ) from None
 
 
-def _private_key(secret: bytes) -> X25519PrivateKey:
-    return X25519PrivateKey.from_private_bytes(subkey(secret, "slot key pair"))
-
-
-@dataclass(frozen=True, slots=True)
-class Argon2Costs:
-    """What one guess at a passphrase costs: *memory* in KiB, passes over it, lanes."""
-
-    memory: int = 64 * 1024
-    passes: int = 3
-    lanes: int = 4
-
-    @classmethod
-    def read(cls, params: Mapping[str, object]) -> "Argon2Costs":
-        """The costs in a slot's *params*; refused above 1 GiB, 16 passes or 16 lanes, before any work is done."""
-        limits = {"memory": 1024 * 1024, "passes": 16, "lanes": 16}
-        values: dict[str, int] = {}
-        for name, limit in limits.items():
-            value = params.get(name)
-            if not isinstance(value, int) or not 1 <= value <= limit:
-                raise DecryptionFailedError(f"the passphrase slot asks for impossible costs: {name}")
-            values[name] = value
-        if values["memory"] < 8 * values["lanes"]:
-            raise DecryptionFailedError("the passphrase slot asks for impossible costs: memory")
-        return cls(**values)
-
-    def as_params(self) -> dict[str, int]:
-        """The costs as a slot keeps them."""
-        return asdict(self)
-
-
-def secret_from_passphrase(passphrase: str, *, salt: bytes, costs: Argon2Costs) -> bytes:
-    """A slot's secret of 32 bytes: Argon2id of *passphrase* in UTF-8; `VaultUnavailableError` without the RAM."""
-    kdf = Argon2id(
-        salt=salt, length=KEY_SIZE, iterations=costs.passes, lanes=costs.lanes, memory_cost=costs.memory
-    )
-    try:
-        return kdf.derive(passphrase.encode())
-    except MemoryError:
-        raise VaultUnavailableError(
-            f"there is not enough memory for the passphrase: it takes {costs.memory // 1024} MiB",
-            hint="close other programs and try again",
-        ) from None
+def _private_key(secret: bytes) -> "X25519PrivateKey":
+    return _x25519_private_key(subkey(secret, "slot key pair"))

@@ -19,8 +19,9 @@ class Factory:
     """What everything costly or outside the process is reached through; close it when done.
 
     *store* is the path that `--store` names. *ask* shows a prompt and returns the hidden text that was typed;
-    without it nobody is asked. *tell* shows a line to whoever waits. *keep* hands a new recovery key over, and
-    raises when it was not written down; without it none is made.
+    without it nobody is asked. *tell* shows a line to whoever waits; *show* one in the place of the one before,
+    while something takes long, and an empty one at its end. *keep* hands a new recovery key over, and raises when
+    it was not written down; without it none is made.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Factory:
         caller: Caller | None = None,
         ask: "Callable[[str], str] | None" = None,
         tell: "Callable[[str], None]" = lambda _: None,
+        show: "Callable[[str], None]" = lambda _: None,
         keep: "Callable[[str], None] | None" = None,
     ) -> None:
         self._settings = settings
@@ -38,6 +40,7 @@ class Factory:
         self.caller = caller or Caller()
         self._ask = ask
         self._tell = tell
+        self._show = show
         self._keep = keep
 
     @cached_property
@@ -50,7 +53,7 @@ class Factory:
         """The store; opening it runs what migrations are pending."""
         from raptchat.store import Store
 
-        return Store.open(self.settings.paths.store)
+        return Store.open(self.settings.paths.store, show=self._show)
 
     @cached_property
     def vault(self) -> "Vault":

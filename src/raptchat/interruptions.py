@@ -30,16 +30,19 @@ def handled_by(handler: Callable[[int, FrameType | None], object], numbers: Iter
 
 
 @contextmanager
-def signals_held_back() -> Iterator[None]:
-    """A Ctrl-C or a SIGTERM waits until what arrived is kept: the store's patience bounds it."""
+def signals_held_back() -> Iterator[list[int]]:
+    """A Ctrl-C or a SIGTERM waits until what arrived is kept: the store's patience bounds it.
+
+    What takes longer looks at the list of those that came, and ends by itself.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # no handler runs in another thread
+        yield []  # no handler runs in another thread
         return
     # No mask: it holds for one thread, and where another one takes the signal the handler runs here all the same.
     came: list[int] = []
     try:
         with handled_by(lambda number, _: came.append(number), _HELD_BACK):
-            yield
+            yield came
     finally:
         if came:
             # One of them rises; of several the one that means to end the program.

@@ -6,7 +6,6 @@ matter. The sets are those of Unicode 15 (general categories, UAX #9) and ECMA-4
 """
 
 import re
-import unicodedata
 
 _PICTURES = 0x2400
 _REPLACEMENT = "\ufffd"
@@ -37,7 +36,7 @@ _PIPE: dict[int, str | None] = {
     **dict.fromkeys([*(_C0 - {0x0D}), 0x7F, *_C1]),
     **dict.fromkeys(_SURROGATES, _REPLACEMENT),
 }
-_KEY_LIKE = re.compile(r"sk-[A-Za-z0-9_-]{12,}")
+_KEY_LIKE = r"sk-[A-Za-z0-9_-]{12,}"
 
 
 def safe(text: str) -> str:
@@ -71,7 +70,7 @@ def is_utf8(text: str) -> bool:
 
 def without_keys(text: str) -> str:
     """*text* with `***` for whatever looks like an API key, such as an echo of a mistyped command."""
-    return _KEY_LIKE.sub("***", text)
+    return re.sub(_KEY_LIKE, "***", text)
 
 
 def forbidden_in_name(text: str) -> str | None:
@@ -81,6 +80,8 @@ def forbidden_in_name(text: str) -> str | None:
     """
     for character in text:
         if ord(character) in _LINE or not (character.isprintable() or character in _JOINERS):
+            import unicodedata
+
             name = unicodedata.name(character, "control character")
             return f"U+{ord(character):04X} {name}"
     return None

@@ -10,7 +10,6 @@ import stat
 import time
 from pathlib import Path
 
-from raptchat import whole_file
 from raptchat.errors import RaptchatError, UsageError
 
 # Far more than any key or passphrase; a file of another kind named by mistake ends here.
@@ -61,6 +60,8 @@ def read_lines(
 
 def make(path: Path, line: str, what: str) -> None:
     """Write *line* into a new file at *path* that only its owner can read; never over another file."""
+    from raptchat import whole_file
+
     try:
         whole_file.write(path, f"{line}\n", replace=False)
     except OSError as error:

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
 from typing import TypedDict
 
 from raptchat.clients import get_ai_client
@@ -23,7 +22,6 @@ from raptchat.errors import (
 )
 from raptchat.factory import Factory
 from raptchat.interruptions import signals_held_back
-from raptchat.models import Models
 from raptchat.naming import add_key_command
 from raptchat.outside import safe_line
 from raptchat.records import (
@@ -45,18 +43,20 @@ AUTOSAVE_SECONDS = 2.0
 _REFUSALS = (GatewayError, InsufficientCreditError, UsageError)
 
 
-@dataclass(slots=True)
 class _Reply:
     """What has arrived so far; `DoneChunk`s and cut replies say the rest."""
 
-    pieces: list[str] = field(default_factory=list)
-    thoughts: list[str] = field(default_factory=list)
-    reasoning_details: str | None = None
-    started: bool = False
-    model: str | None = None
-    generation_id: str | None = None
-    finish_reason: str | None = None
-    usage: Usage = field(default_factory=Usage)
+    def __init__(self) -> None:
+        # In UTF-8: a list of the pieces would take ten times the memory. One thread adds, and another one reads.
+        self._content = bytearray()
+        self._reasoning = bytearray()
+        self._end: DoneChunk | None = None
+        self.reasoning_details: str | None = None
+        self.started = False
+        self.model: str | None = None
+        self.generation_id: str | None = None
+        self.finish_reason: str | None = None
+        self.usage = Usage()
 
     def start(self, start: Start) -> None:
         self.started = True
@@ -64,23 +64,32 @@ class _Reply:
 
     def add(self, chunk: Chunk) -> None:
         match chunk:
-            case ContentChunk(text):
-                self.pieces.append(text)
-            case ReasoningChunk(text):
-                self.thoughts.append(text)
+            case ContentChunk():
+                self._content += chunk.text.encode()
+            case ReasoningChunk():
+                self._reasoning += chunk.text.encode()
             case DoneChunk():
                 self.started = True
                 self.model, self.generation_id = chunk.model, chunk.generation_id or self.generation_id
                 self.usage, self.finish_reason = chunk.usage, chunk.finish_reason
                 self.reasoning_details = chunk.reasoning_details
+                # It has all of both: they need not be kept twice while they are stored.
+                self._end, self._content, self._reasoning = chunk, bytearray(), bytearray()
 
     @property
-    def text(self) -> str:
-        return "".join(self.pieces)
+    def content(self) -> str:
+        arrived = self._content  # first: it is not emptied before the end is there
+        return self._end.content if self._end else arrived.decode()
 
     @property
-    def reasoning(self) -> str | None:
-        return "".join(self.thoughts) or None
+    def reasoning(self) -> str:
+        arrived = self._reasoning
+        return self._end.reasoning if self._end else arrived.decode()
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes, until all of it is there."""
+        return len(self._content) + len(self._reasoning)
 
 
 class _Stored(TypedDict):
@@ -133,7 +142,7 @@ class Turn:
         A whole reply takes, with its question, the place of the messages from the one with the id *instead_of* on.
         """
         self._question = question
-        reply, done = self._reply, None
+        reply, done, begun = self._reply, None, False
         try:
             with self._client, _Autosave(self._save) as autosave:
                 stream = self._client.stream_chat(
@@ -149,7 +158,8 @@ class Turn:
                         if isinstance(chunk, DoneChunk):
                             done = chunk
                             break
-                        if isinstance(chunk, ContentChunk) and len(reply.pieces) == 1:
+                        if not begun and isinstance(chunk, ContentChunk) and self._session is not None:
+                            begun = True
                             with suppress(StoreError):  # shown all the same; the save at the end says why
                                 self._save()
                             autosave.start()
@@ -196,7 +206,7 @@ class Turn:
         # What the gateway refused, or was never sent, costs nothing; where nothing came in time nobody knows.
         refused = isinstance(error, _REFUSALS) and not isinstance(error, GatewayTimeoutError)
         with self._store.write():
-            if self._reply.pieces:
+            if self._reply.content:
                 self._keep("incomplete")
             elif isinstance(error, _REFUSALS) and self._question is not None:
                 # A question that was refused is not asked again with the next one.
@@ -215,13 +225,15 @@ class Turn:
         )
 
     def _suggest_models(self, error: ModelNotAvailableError) -> None:
+        from raptchat.models import Models
+
         nearest = Models(self._factory).nearest(self._group.id, self._model)
         # One that the list has was not misspelt: something else of the request keeps it away.
         if nearest and self._model not in nearest:
             error.hint = f"did you mean {' or '.join(f'`{name}`' for name in nearest)}? raptchat models lists them"
 
     def _save(self) -> None:
-        arrived = len(self._reply.pieces)
+        arrived = self._reply.size
         if arrived != self._saved:
             answer = self._answer
             with signals_held_back():
@@ -239,10 +251,10 @@ class Turn:
         if self._session is None or self._question is None or not sessions.has_message(self._question):
             return None  # private, or taken back while the reply came in: only its bill stays
         message = _Stored(
-            content=reply.text,
+            content=reply.content,
             state=state,
             model=reply.model or self._model,
-            reasoning=reply.reasoning,
+            reasoning=reply.reasoning or None,
             reasoning_details=reply.reasoning_details,
         )
         if self._answer is None:
@@ -277,7 +289,8 @@ class _Autosave:
         self._thread = threading.Thread(target=self._run, name="autosave", daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        with suppress(RuntimeError):  # no thread to be had: it is stored at its end
+            self._thread.start()
 
     def _run(self) -> None:
         while not self._over.wait(AUTOSAVE_SECONDS):

@@ -212,7 +212,7 @@ class TakingIn:
             group = store.groups.require(plan.present.id)
         else:
             group_id = given.id if plan.action == "new" else str(uuid.uuid4())
-            group = replace(given, id=group_id, name=plan.name)
+            group = given._replace(id=group_id, name=plan.name)
             store.groups.put(group)
         for key, key_plan in zip(bundled.keys, plan.keys, strict=True):
             self._take_in_key(key, key_plan, group, keeps_id=plan.action != "rename")
@@ -243,7 +243,7 @@ class TakingIn:
         if _is_there(store, session, group.id):
             return
         is_free = keeps_id and store.sessions.get(session.id) is None
-        session = replace(session, id=session.id if is_free else str(uuid.uuid4()), group_id=group.id)
+        session = session._replace(id=session.id if is_free else str(uuid.uuid4()), group_id=group.id)
         store.sessions.put(session)
         for message in bundled.messages:
             store.attachments.add(store.sessions.put_message(session.id, message), message.attachments)

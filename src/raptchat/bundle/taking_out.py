@@ -1,7 +1,6 @@
 """A bundle out of a store."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raptchat.bundle import Bundle, BundledGroup, BundledKey, BundledSession
@@ -88,7 +87,7 @@ def _sessions(store: "Store", groups: Sequence[Group]) -> dict[str, list[Bundled
         for session in sorted(sessions, key=lambda one: (one.created_at, one.id)):
             contents = store.attachments.of_session(session.id, with_content=True)
             messages = tuple(
-                replace(one, attachments=contents.get(one.seq, ())) for one in store.sessions.messages(session.id)
+                one._replace(attachments=contents.get(one.seq, ())) for one in store.sessions.messages(session.id)
             )
             size += sum(len(one.content) + sum(each.size for each in one.attachments) for one in messages)
             if size > MOST_BYTES:

@@ -21,16 +21,15 @@ from raptchat.cli.invocation import Invocation, Terminated, invocation, raise_te
 from raptchat.errors import RaptchatError, SignalledError, UsageError
 from raptchat.interruptions import TERMINATIONS
 from raptchat.outside import without_keys
-from raptchat.render import Terminal
 from raptchat.render.errors import error as show_error
 from raptchat.secret import without_secrets
 
 # Set by the completion scripts, to the name of the shell that asks.
 COMPLETE_VARIABLE = "_RAPTCHAT_COMPLETE"
 
-_EXTRA_WORDS = re.compile(r"Got unexpected extra argument.*", re.DOTALL)
-_LONG_WORD = re.compile(r"No such command '[^']{16,}'.*", re.DOTALL)
-_KEY_FLAGS = re.compile(r" \(?(Possible options:|Did you mean).*--(api-)?key\b(?!-).*", re.DOTALL)
+_EXTRA_WORDS = r"(?s)Got unexpected extra argument.*"
+_LONG_WORD = r"(?s)No such command '[^']{16,}'.*"
+_KEY_FLAGS = r"(?s) \(?(Possible options:|Did you mean).*--(api-)?key\b(?!-).*"
 
 
 class Cli(HelpToTerminal, TyperGroup):
@@ -67,7 +66,7 @@ class Cli(HelpToTerminal, TyperGroup):
             answer(self, shell)
         words = kwargs["args"] if "args" in kwargs else (args[0] if args else None)
         words = list(sys.argv[1:] if words is None else words)
-        run = Invocation(terminal=Terminal.of_process())
+        run = Invocation()
         handlers = {number: signal.getsignal(number) for number in TERMINATIONS}
         # One that whoever started this ignores (`nohup`) stays ignored.
         before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
@@ -149,10 +148,10 @@ def _usage_message(error: typer.TyperException) -> str:
     format_message = getattr(error, "format_message", None)
     text = str(format_message() if format_message else error)
     # A word in the wrong place may be a key: that there is one is said, and not which.
-    text = _EXTRA_WORDS.sub("more words than the command takes", text)
-    text = _LONG_WORD.sub("there is no such command", text)
+    text = re.sub(_EXTRA_WORDS, "more words than the command takes", text)
+    text = re.sub(_LONG_WORD, "there is no such command", text)
     # Nor are the flags suggested that are only there to refuse a key.
-    text = _KEY_FLAGS.sub("", text)
+    text = re.sub(_KEY_FLAGS, "", text)
     return text[:1].lower() + text[1:].removesuffix(".") if text else "wrong words or flags"
 
 

@@ -1,19 +1,16 @@
 """`raptchat backup`: a copy of the whole store."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from raptchat.cli.documents import Document
 from raptchat.cli.invocation import invocation
 from raptchat.cli.options import YesOption
 from raptchat.errors import UsageError
 from raptchat.outside import safe_line
 from raptchat.render import tables
-
-if TYPE_CHECKING:
-    from raptchat.store import Store
 
 
 def backup(
@@ -35,22 +32,12 @@ def backup(
     # What a killed command left half done is undone first.
     store = run.factory.store
     back_up(path, file, confirm=lambda: run.confirm(f"writing over `{safe_line(str(file))}`", yes=yes))
-    counts = contents(store)
+    counts = store.counts()
     if run.json:
         return tables.document(run.terminal, {"file": str(file.absolute()), **counts})
     return run.terminal.say(f"backed up to `{file}`: {in_words(counts)}")
 
 
-def contents(store: "Store") -> Document:
-    """How many groups, credentials and sessions *store* has."""
-    with store.snapshot():
-        return {
-            "groups": len(store.groups.all()),
-            "credentials": len(store.credentials.all()),
-            "sessions": len(store.sessions.listed()),
-        }
-
-
-def in_words(counts: Document) -> str:
-    """What *contents* found, such as `1 group, 2 credentials, 14 sessions`."""
+def in_words(counts: Mapping[str, int]) -> str:
+    """What `Store.counts` found, such as `1 group, 2 credentials, 14 sessions`."""
     return ", ".join(f"{count:,} {noun if count != 1 else noun[:-1]}" for noun, count in counts.items())

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import typer
 from typer.core import TyperCommand, TyperGroup, TyperOption
 
-from raptchat.cli import help as help_page
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.errors import UsageError
 
@@ -25,12 +24,16 @@ class HelpToTerminal(AnyCommand):
     """
 
     def get_help(self, ctx: Any) -> str:  # noqa: D102
+        from raptchat.cli import help as help_page
+
         formatter = ctx.make_formatter()
         formatter.width = min(invocation(ctx).terminal.width, help_page.WIDEST)
         self.format_help(ctx, formatter)
         return str(formatter.getvalue()).rstrip("\n")
 
     def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: D102
+        from raptchat.cli import help as help_page
+
         help_page.write_sections(self, ctx, formatter)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:  # noqa: D102

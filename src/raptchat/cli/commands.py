@@ -5,8 +5,7 @@
 
 import importlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import typer
 import typer.main
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
     from typer._click import Command as AnyCommand
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One word of `raptchat WORD`.
 
     *panel* is the heading that it stands under in the help, *help* the first sentence of its own. *cls* names its

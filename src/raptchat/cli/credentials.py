@@ -33,10 +33,11 @@ def run_list(group: str | None, run: Invocation) -> None:
     with store.snapshot():
         if group is None:
             found: Sequence[Credential] = store.credentials.all()
+            names = {each.id: each.name for each in store.groups.all()}
         else:
             owner = naming.find_group(store, group)
             found, add_key = store.credentials.of_group(owner.id), naming.add_key_command(owner.name)
-        names = {each.id: each.name for each in store.groups.all()}
+            names = {owner.id: owner.name}
     ordered = sorted(found, key=lambda one: (names[one.group_id].casefold(), one.created_at))
     if run.json:
         return tables.document(run.terminal, [documents.credential(one, names[one.group_id]) for one in ordered])

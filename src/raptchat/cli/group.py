@@ -7,11 +7,9 @@ import typer
 
 from raptchat import naming
 from raptchat.cli import documents
-from raptchat.cli.add_key import AddKey, run_add_key
 from raptchat.cli.command import Command, noun
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import GroupArgument, NoRecoveryOption, ProviderOption, YesOption, working_folder
-from raptchat.cli.scrub import scrub
 from raptchat.config import check_model
 from raptchat.errors import DuplicateGroupError, UsageError
 from raptchat.outside import is_utf8
@@ -157,6 +155,7 @@ def unbind(ctx: typer.Context) -> None:
 @app.command(cls=Command)
 def remove(ctx: typer.Context, group: GroupArgument, yes: YesOption = False) -> None:
     """Remove a group with its keys and sessions; its usage stays in the ledger."""
+    from raptchat.cli.scrub import scrub
     from raptchat.credentials import CredentialService
 
     run = invocation(ctx)
@@ -203,6 +202,8 @@ def add_key(
             "an API key is never an argument: it would stay in the shell's history and in process lists",
             hint="leave it out and type it when asked, or use --stdin, --from-env VAR or --key-file PATH",
         )
+    from raptchat.cli.add_key import AddKey, run_add_key
+
     wanted = AddKey(
         group, provider, label, base_url, replace, allow_shared, stdin, from_env, key_file, not no_recovery
     )

@@ -4,7 +4,6 @@ import os
 import signal
 import warnings
 from contextlib import suppress
-from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import FrameType
@@ -19,6 +18,7 @@ from raptchat.secret import Secret
 
 if TYPE_CHECKING:
     from raptchat.factory import Factory
+    from raptchat.render.passing_line import PassingLine
 
 
 class Terminated(BaseException):
@@ -37,16 +37,16 @@ def raise_terminated(number: int, frame: FrameType | None) -> None:
     raise Terminated(number)
 
 
-@dataclass
 class Invocation:
     """One run of the command line."""
 
-    terminal: Terminal = field(default_factory=Terminal.of_process)
-    store: Path | None = None
-    json: bool = False
-    command: str = "raptchat"
-    # A new recovery key, on its way into the document that `--json` writes.
-    recovery_key: Secret | None = None
+    def __init__(self, terminal: Terminal | None = None) -> None:
+        self.terminal = terminal or Terminal.of_process()
+        self.store: Path | None = None
+        self.json = False
+        self.command = "raptchat"
+        # A new recovery key, on its way into the document that `--json` writes.
+        self.recovery_key: Secret | None = None
 
     @cached_property
     def factory(self) -> "Factory":
@@ -59,8 +59,15 @@ class Invocation:
             caller=Caller(command=self.command),
             ask=ask_hidden if self.person_present else None,
             tell=self.terminal.say,
+            show=self._show,
             keep=self._keep_recovery_key,
         )
+
+    @cached_property
+    def _passing_line(self) -> "PassingLine":
+        from raptchat.render.passing_line import PassingLine
+
+        return PassingLine(self.terminal)
 
     @cached_property
     def person_present(self) -> bool:
@@ -97,6 +104,9 @@ class Invocation:
         except (EOFError, KeyboardInterrupt):
             self.terminal.say("")
             raise
+
+    def _show(self, line: str) -> None:
+        self._passing_line.show(line)
 
     def _keep_recovery_key(self, text: str) -> None:
         from raptchat.cli import recovery

@@ -2,10 +2,9 @@
 
 import os
 import shlex
-from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 
@@ -46,8 +45,7 @@ MOST_ROWS = 1_000_000_000
 _MOST_LISTED = 10
 
 
-@dataclass(frozen=True, slots=True)
-class Chosen:
+class Chosen(NamedTuple):
     """A group, and what chose it."""
 
     group: Group
@@ -73,13 +71,13 @@ def choose_group(run: Invocation, word: str | None) -> Chosen:
                 hint="raptchat group bind NAME there, or raptchat group unbind",
             )
         return Chosen(group, f"the folder {tied}")
-    groups = store.groups.all()
+    groups = store.groups.beginning("", _MOST_LISTED + 1)
     if len(groups) == 1:
         return Chosen(groups[0], "the only group")
     if not groups:
         raise NoGroupError("there is no group yet", hint="raptchat group add-key NAME makes one with its key")
     listed = ", ".join(f"`{safe_line(group.name)}`" for group in groups[:_MOST_LISTED])
-    more = f" and {len(groups) - _MOST_LISTED} more" if len(groups) > _MOST_LISTED else ""
+    more = " and more" if len(groups) > _MOST_LISTED else ""
     name = shlex.quote(groups[0].name)
     bind = f"raptchat group bind {as_argument(groups[0].name)}"
     raise NoGroupError(

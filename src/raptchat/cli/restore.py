@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raptchat.cli.backup import contents, in_words
+from raptchat.cli.backup import in_words
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import YesOption
 from raptchat.outside import safe_line
@@ -39,7 +39,7 @@ def restore(
             held.enter_context(vault_lock(path))
 
         previous = put_back(path, file, caller=run.factory.caller, confirm=confirm)
-    counts, slots = contents(run.factory.store), run.factory.vault.status()
+    counts, slots = run.factory.store.counts(), run.factory.vault.status()
     if run.json:
         return tables.document(
             run.terminal,

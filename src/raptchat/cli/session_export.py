@@ -1,7 +1,6 @@
 """`raptchat sessions export`: one session as a file that stands for itself."""
 
 import json
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,7 +62,7 @@ def _exported(store: "Store", word: str, wanted: Format) -> str:
         group, messages = store.groups.require(found.group_id), store.sessions.messages(found.id)
         if wanted is Format.HTML:
             attachments = store.attachments.of_session(found.id, with_content=True)
-            messages = [replace(one, attachments=attachments.get(one.seq, ())) for one in messages]
+            messages = [one._replace(attachments=attachments.get(one.seq, ())) for one in messages]
     match wanted:
         case Format.JSON:
             return json.dumps(documents.transcript(listed, group.name, messages), indent=2) + "\n"

@@ -1,7 +1,6 @@
 """`raptchat sessions`: the conversations that are stored."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import date
 from typing import Annotated
 
@@ -23,6 +22,8 @@ from raptchat.render.pager import paged
 app = noun("Conversations that are stored.")
 
 _LONGEST_TITLE = 200
+# Nobody reads more of them, and nobody waits for so many.
+_LISTED, _FOUND = 1_000, 20
 _FORK = " (fork)"
 
 
@@ -32,15 +33,19 @@ def list_(
     group: Annotated[str | None, typer.Option("--group", "-g", metavar="G", help="Only this group's.")] = None,
     limit: LastOption = None,
 ) -> None:
-    """List the sessions, the last used first."""
+    """List the sessions, the last used first; without --limit no more than 1,000 of them."""
     run = invocation(ctx)
     store = run.factory.store
     with store.snapshot():
         group_id = naming.find_group(store, group).id if group is not None else None
-        names = {each.id: each.name for each in store.groups.all()}
-        found = store.sessions.listed(group_id, limit=min(limit, MOST_ROWS) if limit else -1)
+        found = store.sessions.listed(group_id, limit=min(limit, MOST_ROWS) if limit else _LISTED + 1)
+        shown = found[: limit or _LISTED]
+        owners = {one.session.group_id for one in shown}
+        names = {owner: store.groups.require(owner).name for owner in owners}
+    if len(found) > len(shown):
+        run.terminal.say(f"there are more: --limit {_LISTED * 10} lists more of them")
     if run.json:
-        listed = [documents.session(one, names[one.session.group_id]) for one in found]
+        listed = [documents.session(one, names[one.session.group_id]) for one in shown]
         return tables.document(run.terminal, listed)
     rows = [
         [
@@ -51,7 +56,7 @@ def list_(
             costs(one.cost, one.unknown_costs),
             when(one.session.last_used_at),
         ]
-        for one in found
+        for one in shown
     ]
     with paged(run.terminal) as page:
         return tables.table(
@@ -86,10 +91,16 @@ def search(
         list[str] | None,
         typer.Option("--group", "-g", metavar="G", help="Only in this group; may be repeated."),
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the newest N.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, metavar="N", help="Only the first N.")] = _FOUND,
+    best: Annotated[bool, typer.Option("--best", help="The best first, not the newest.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All messages, also where that takes long.")] = False,
 ) -> None:
-    """Find messages that hold all of these words, in any order; the newest first."""
-    from raptchat.store.search import Query
+    """Find messages that hold all of these words, in any order; the newest first.
+
+    What has no index (Chinese or other text without spaces, signs, and with --best what is best) is looked for in
+    the newest 50,000 messages that come into question.
+    """
+    from raptchat.store.search import CANDIDATES, Query
 
     run = invocation(ctx)
     store = run.factory.store
@@ -98,17 +109,21 @@ def search(
         raise UsageError("there is nothing to search for", hint="raptchat sessions search WORD")
     with store.snapshot():
         group_ids = [naming.find_group(store, word).id for word in group] if group else None
-        found = store.sessions.search(query, group_ids=group_ids, limit=min(limit, MOST_ROWS) + 1)
-    shown = found[:limit]
+        result = store.sessions.search(
+            query, group_ids=group_ids, limit=min(limit, MOST_ROWS) + 1, best=best, everything=everything
+        )
+    shown = result.messages[:limit]
     if run.json:
-        return tables.document(run.terminal, [documents.found_message(one) for one in shown])
-    if not shown:
-        return run.terminal.say("nothing was found")
-    with paged(run.terminal) as page:
-        search_results.show(page, shown)
-    if len(found) > limit:
+        tables.document(run.terminal, [documents.found_message(one) for one in shown])
+    elif shown:
+        with paged(run.terminal) as page:
+            search_results.show(page, shown)
+    else:
+        run.terminal.say("nothing was found")
+    if len(result.messages) > limit:
         run.terminal.say(f"there are more: --limit {limit * 5} shows more of them")
-    return None
+    if not result.is_all and (best or len(result.messages) <= limit):
+        run.terminal.say(f"only among the newest {CANDIDATES:,} messages: --all looks through all of them")
 
 
 @app.command(cls=Command)
@@ -124,7 +139,7 @@ def rename(
     with store.write():
         found = naming.find_session(store, session)
         store.sessions.set(found.id, title=wanted)
-        document = _document(run, replace(found, title=wanted))
+        document = _document(run, found._replace(title=wanted))
     if run.json:
         return tables.document(run.terminal, document)
     return run.terminal.say(f"session {found.id[:8]} is now `{wanted}`")

@@ -10,7 +10,7 @@ from raptchat.render import tables
 from raptchat.render.formats import UNKNOWN
 
 if TYPE_CHECKING:
-    from raptchat.credentials import SealReport
+    from raptchat.credentials.seal_report import SealReport
 
 _OPENS = {True: "opens", False: "does not open", None: "not tried"}
 

@@ -1,13 +1,10 @@
 """`CredentialService`: the only place where a key is readable."""
 
-import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
 from raptchat.api_key import check_api_key, hint_of
 from raptchat.clock import utc_now
-from raptchat.credentials.seal_report import RowCheck, SealReport, SlotCheck, check_seals
 from raptchat.credentials.sealed_row import altered, open_row, seal_row
 from raptchat.errors import (
     AiNotConfiguredError,
@@ -28,10 +25,9 @@ from raptchat.records import Credential, Group
 from raptchat.secret import Secret
 
 if TYPE_CHECKING:
-    from raptchat.vault import Rotation
+    from raptchat.credentials.seal_report import SealReport
+    from raptchat.vault.rotation import Rotation
     from raptchat.vault.sealing import DataKey
-
-__all__ = ["CredentialService", "RowCheck", "SealReport", "SlotCheck"]
 
 T = TypeVar("T")
 
@@ -88,6 +84,8 @@ class CredentialService:
                 self._note("deactivate", group, active.id)
             if not allow_shared:
                 self._refuse_shared(group, data_key.fingerprint(secret))
+            import uuid
+
             now = utc_now()
             credential = Credential(
                 id=str(uuid.uuid4()),
@@ -167,12 +165,12 @@ class CredentialService:
 
     def check_endpoint(self, credential: Credential) -> None:
         """`DecryptionFailedError` when the key is sealed for another origin than the one it would be sent to."""
-        group = self._groups.require(credential.group_id)
         try:
             endpoint = origin(check_gateway_url(self.url_of(credential)))
         except ValueError:
-            raise altered(credential, group) from None
+            raise altered(credential, self._groups.require(credential.group_id)) from None
         if endpoint != credential.endpoint:
+            group = self._groups.require(credential.group_id)
             raise DecryptionFailedError(
                 f"the key `{credential.key_hint}` of group `{group.name}` is for {credential.endpoint},"
                 f" and the gateway is now {endpoint}",
@@ -253,7 +251,7 @@ class CredentialService:
             for credential in credentials:
                 assert data_key is not None
                 secret = open_row(data_key, credential, current)
-                self._rows.reseal(seal_row(data_key, credential, secret, replace(current, name=name)))
+                self._rows.reseal(seal_row(data_key, credential, secret, current._replace(name=name)))
             self._groups.set(group.id, name=name)
             # Under the name that it had: that of now stands with whatever is done next.
             self._factory.store.ledger.note("group.rename", caller=self._factory.caller, group=current)
@@ -287,8 +285,10 @@ class CredentialService:
             self._rows.reseal(seal_row(new, credential, secret, group))
         return len(credentials)
 
-    def check_seals(self, *, ask: bool = False) -> SealReport:
+    def check_seals(self, *, ask: bool = False) -> "SealReport":
         """Open every slot that is at hand, and every credential with each; a person is only asked with *ask*."""
+        from raptchat.credentials.seal_report import check_seals
+
         return check_seals(self._factory.store, self._factory.vault, ask=ask)
 
     def _with_data_key(self, change: "Callable[[DataKey], T]") -> T:
@@ -332,7 +332,7 @@ def _as_sealed_now(credential: Credential, now: Credential | None, data_key: "Da
     """*credential*, which was read before; where the vault's key was changed since, with what is sealed now."""
     if credential.key_id == data_key.id or now is None:
         return credential
-    return replace(credential, encrypted_key=now.encrypted_key, nonce=now.nonce, key_id=now.key_id)
+    return credential._replace(encrypted_key=now.encrypted_key, nonce=now.nonce, key_id=now.key_id)
 
 
 def _busy() -> StoreBusyError:

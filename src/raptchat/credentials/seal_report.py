@@ -1,8 +1,7 @@
 """Whether everything that is sealed opens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from raptchat.credentials.sealed_row import altered, open_row
 from raptchat.errors import DecryptionFailedError, RaptchatError, StoreBusyError
@@ -18,8 +17,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class SlotCheck:
+class SlotCheck(NamedTuple):
     """Whether a slot of the vault opens, and why not; `None` where it was not tried: a person would be asked."""
 
     slot: Slot
@@ -27,8 +25,7 @@ class SlotCheck:
     problem: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class RowCheck:
+class RowCheck(NamedTuple):
     """A credential, its group where there is one, and why its key does not open."""
 
     credential: Credential
@@ -36,8 +33,7 @@ class RowCheck:
     problem: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class SealReport:
+class SealReport(NamedTuple):
     """Every slot, and every credential as the slots that open open it; no *rows* where no slot does."""
 
     slots: list[SlotCheck]

@@ -1,6 +1,5 @@
 """What the row of a credential is sealed for: its group and that one's name, its provider, its endpoint."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from raptchat.errors import DecryptionFailedError
@@ -15,8 +14,7 @@ if TYPE_CHECKING:
 def seal_row(data_key: "DataKey", credential: Credential, secret: Secret, group: Group) -> Credential:
     """*credential* with *secret* sealed by *data_key*, for the place where it is and for *group*."""
     sealed = data_key.seal(secret, *_context(credential, group))
-    return replace(
-        credential,
+    return credential._replace(
         encrypted_key=sealed.ciphertext,
         nonce=sealed.nonce,
         key_id=data_key.id,

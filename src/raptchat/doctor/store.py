@@ -25,6 +25,7 @@ def checks(subject: Subject) -> list[Check]:
         found += [
             Check("store", "row sums", lambda: _row_sums(file)),
             Check("store", "attachments", lambda: _attachments(file)),
+            Check("store", "usage", lambda: _usage(file)),
         ]
     return found + store_place.checks(file)
 
@@ -58,6 +59,12 @@ def _attachments(file: StoreFile) -> Iterator[Finding]:
         hashes = store.checks.attachments()
     found = [f"the content of the attachment `{hash_[:12]}` is another one" for hash_ in hashes]
     yield _summed("attachments", found, "every file is as it was attached")
+
+
+def _usage(file: StoreFile) -> Iterator[Finding]:
+    with file.opened() as store:
+        found = [f"the sums of {day} are not those of its lines" for day in store.checks.usage_sums()]
+    yield _summed("usage", found, "the sums of each day are those of its lines")
 
 
 def _summed(name: str, found: Sequence[str], well: str) -> Finding:

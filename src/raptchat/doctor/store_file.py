@@ -17,8 +17,8 @@ from raptchat.doctor.finding import Finding, ok, problem, warning
 from raptchat.errors import StoreBusyError, StoreError
 from raptchat.store import Store
 from raptchat.store.connection import APPLICATION_ID
-from raptchat.store.migrations import STEPS
 from raptchat.store.peek import ReadOnlyConnection
+from raptchat.store.version import NEWEST
 
 # How long a writer is waited for, and how long reading all of a large store may take.
 PATIENCE_SECONDS = 2.0
@@ -94,8 +94,8 @@ def _look_inside(path: Path, header: bytes) -> Look:
     if application != APPLICATION_ID:
         return _closed(f"`{path}` is a database, but no store of raptchat", "name another with --store")
     there = ok("store", "file", f"`{path}`")
-    if version > len(STEPS):
-        text = f"made by a newer raptchat (version {version}, known here: {len(STEPS)})"
+    if version > NEWEST:
+        text = f"made by a newer raptchat (version {version}, known here: {NEWEST})"
         return "closed", (there, problem("store", "schema", text, "upgrade raptchat"))
     if _WAL in header[18:20]:
         # SQLite would make two more files to read it.
@@ -103,8 +103,8 @@ def _look_inside(path: Path, header: bytes) -> Look:
         return _closed(f"another program made `{path}` keep a write-ahead log (WAL)", mend)
     if obstacle := _obstacle(path):
         return "closed", (obstacle,)
-    if version < len(STEPS):
-        text = f"version {version}: the next command brings it to {len(STEPS)}, and leaves a copy beside it"
+    if version < NEWEST:
+        text = f"version {version}: the next command brings it to {NEWEST}, and leaves a copy beside it"
         return "older", (there, warning("store", "schema", text, "raptchat group list"))
     return "current", (there, ok("store", "schema", f"version {version}, the newest that is known here"))
 

@@ -18,7 +18,7 @@ from raptchat.providers import DEFAULT_PROVIDER
 from raptchat.records import Slot
 
 if TYPE_CHECKING:
-    from raptchat.credentials import RowCheck, SealReport, SlotCheck
+    from raptchat.credentials.seal_report import RowCheck, SealReport, SlotCheck
     from raptchat.vault.keyring import Patience
 
 _KEYRING_VARIABLE = "PYTHON_KEYRING_BACKEND"

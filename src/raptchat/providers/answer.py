@@ -7,8 +7,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from raptchat.errors import GatewayTimeoutError, InvalidResponseError
-from raptchat.providers import refusals, sse
-from raptchat.providers._http import Response, first_bytes, is_compressed
+from raptchat.providers import sse
+from raptchat.providers._http import Response, body_pieces, first_bytes, is_compressed
+from raptchat.providers.cleaning import Cleaner
 
 MAX_BYTES = 64 * 1024 * 1024
 # More than is shown: a key must be cut out before the text is cut.
@@ -36,13 +37,15 @@ def parse(text: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) and end == len(text) else None
 
 
-def check_status(response: Response, *, model: str, clean: refusals.Cleaner, seconds: float) -> None:
+def check_status(response: Response, *, model: str, clean: Cleaner, seconds: float) -> None:
     """Raise what a status other than 2xx means, with what is read of the body within *seconds*.
 
     `InvalidResponseError` for an answer that is compressed.
     """
     compressed = is_compressed(response)
     if not 200 <= response.status_code < 300:
+        from raptchat.providers import refusals
+
         body = b"" if compressed else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=seconds)
         raise refusals.of_response(response.status_code, response.headers, body, model=model, clean=clean)
     if compressed:
@@ -53,7 +56,7 @@ def read_whole(response: Response, *, seconds: float) -> bytes:
     """The body, up to 64 MiB and within *seconds*."""
     pieces: list[bytes] = []
     size, end = 0, time.monotonic() + seconds
-    for piece in response.iter_raw():
+    for piece in body_pieces(response):
         pieces.append(piece)
         size += len(piece)
         _check_size(size)
@@ -62,8 +65,8 @@ def read_whole(response: Response, *, seconds: float) -> bytes:
     return b"".join(pieces)
 
 
-class DataEvents:
-    """The events of a stream that carry data, up to `[DONE]`.
+class Stream:
+    """The JSON objects of a stream of events, up to `[DONE]`: those together that one read brought.
 
     That something comes shows that the connection lives, not that anybody works on the reply: iterating raises
     `GatewayTimeoutError` when *seconds* go by without `came_on`. *finished* is whether `[DONE]` came; *alive* is
@@ -83,41 +86,48 @@ class DataEvents:
         """Note that the reply came on; from now, since whoever reads it may have taken long."""
         self._end = time.monotonic() + self._seconds
 
-    def __iter__(self) -> Iterator[sse.Event]:
+    def __iter__(self) -> Iterator[list[dict[str, Any]]]:
         decoder = sse.Decoder()
         size = 0
         self.came_on()
-        for piece in self._response.iter_raw():
+        for piece in body_pieces(self._response):
             self._sample = self._sample or piece[:SAMPLE_BYTES]
             size += len(piece)
-            arrived = time.monotonic()
             due = self._end
-            yield from self._data(decoder.feed(piece))
+            if found := self._objects(decoder.feed(piece)):
+                yield found
             if self.finished:
                 return
-            if arrived > due and self._end == due:
+            if self._end == due < time.monotonic():
                 raise GatewayTimeoutError(
                     f"nothing of the reply came for {self._seconds:g} s, only signs of life",
                     hint="try again, or choose another model",
                 )
             _check_size(size)
-        yield from self._data(decoder.close())
+        if found := self._objects(decoder.close()):
+            yield found
 
-    def _data(self, events: list[sse.Event | sse.Comment]) -> Iterator[sse.Event]:
+    def _objects(self, events: list[sse.Event | sse.Comment]) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = []
         for event in events:
             if isinstance(event, sse.Comment):
                 self._comment_seen = True
-                self._alive()
+                # What came before it in the same read is not told yet.
+                if not found:
+                    self._alive()
+            elif (data := parse(event.data)) is not None:
+                failed = event.type == "error" and not data.get("error")
+                found.append({"error": data} if failed else data)
             elif event.data.strip() == "[DONE]":
                 self.finished = True
-                return
+                break
             else:
                 self._data_seen = True
-                yield event
+        return found
 
     @property
     def garbage(self) -> bytes | None:
-        """The first bytes, when something came that was neither a comment nor the end."""
+        """The first bytes, when something came that was neither an object, a comment nor the end."""
         if self.finished or not (self._data_seen or (self._sample.strip() and not self._comment_seen)):
             return None
         return self._sample

@@ -15,7 +15,7 @@ from urllib.parse import urljoin, urlsplit
 from raptchat import __version__
 from raptchat.errors import UsageError
 from raptchat.gateway_url import check_gateway_url, origin
-from raptchat.providers._http import Connection, Response, is_compressed
+from raptchat.providers._http import Connection, Response, body_pieces, is_compressed
 from raptchat.providers.retries import AttemptFailed
 
 _MOST_REDIRECTS = 5
@@ -104,7 +104,7 @@ def _content(response: Response, most_bytes: int, end: float, place: str) -> byt
         return None
     pieces: list[bytes] = []
     size = 0
-    for piece in response.iter_raw():
+    for piece in body_pieces(response):
         pieces.append(piece)
         size += len(piece)
         if size > most_bytes:

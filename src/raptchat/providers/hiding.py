@@ -21,33 +21,36 @@ class Hiding:
 
     def add(self, piece: str) -> str:
         """What *piece* adds to the text; what may be the beginning of the key is held back."""
-        text, shown = self._without_key(self._yielded + self._held + piece), len(self._yielded)
-        held_from = max(self._beginning_in(text), shown)
+        key = self._key.reveal()
+        if len(key) < _SHORTEST:
+            return piece
+        text, shown = self._yielded + self._held + piece, len(self._yielded)
+        if key[:_BEGINNING] not in text:
+            self._held, self._yielded = "", text[1 - _BEGINNING :]
+            return text[shown:]
+        if key in text:
+            text = self._without(key, text)
+        held_from = max(_beginning_of(key, text), shown)
         self._held = text[held_from:]
-        added = text[shown:held_from]
-        self._yielded = (self._yielded + added)[1 - _BEGINNING :]
-        return added
+        self._yielded = text[max(0, held_from - _BEGINNING + 1) : held_from]
+        return text[shown:held_from]
 
     def close(self) -> str:
         """What was held back, without what is more than the beginning of the key."""
         held, self._held = self._held, ""
         return self._key.cut_out(held) if len(held) >= _SHORTEST else held
 
-    def _without_key(self, text: str) -> str:
-        key = self._key.reveal()
-        if len(key) < _SHORTEST or key not in text:
-            return text
+    def _without(self, key: str, text: str) -> str:
         # Some of it may have been yielded.
         before, _, rest = text.partition(key)
         shown = self._yielded[len(before) :] if len(before) < len(self._yielded) else ""
         return f"{before}{shown}***{rest.replace(key, '***')}"
 
-    def _beginning_in(self, text: str) -> int:
-        """Where the end of *text* begins that may be the beginning of the key; the end, where there is none."""
-        key = self._key.reveal()
-        if len(key) < _SHORTEST:
-            return len(text)
-        at = text.find(key[0], max(0, len(text) - len(key) + 1))
-        while at >= 0 and not (len(text) - at >= _BEGINNING and key.startswith(text[at:])):
-            at = text.find(key[0], at + 1)
-        return len(text) if at < 0 else at
+
+def _beginning_of(key: str, text: str) -> int:
+    """Where the end of *text* begins that may be the beginning of *key*; the end, where there is none."""
+    beginning = key[:_BEGINNING]
+    at = text.find(beginning, max(0, len(text) - len(key) + 1))
+    while at >= 0 and not key.startswith(text[at:]):
+        at = text.find(beginning, at + 1)
+    return len(text) if at < 0 else at

@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 
 from raptchat.errors import GatewayError, GatewayTimeoutError, InvalidResponseError
 from raptchat.providers import answer, model_list, refusals
-from raptchat.providers._http import Connection, Response
+from raptchat.providers._http import Connection, Response, body_pieces
+from raptchat.providers.cleaning import Cleaner
 from raptchat.providers.retries import AttemptFailed, Retries
 from raptchat.records import Model, RetryChunk
 
@@ -35,7 +36,7 @@ class ModelPages:
         connection: Connection,
         *,
         headers: Mapping[str, str],
-        clean: refusals.Cleaner,
+        clean: Cleaner,
         seconds: float,
         max_retries: int,
         is_openrouter: bool,
@@ -116,7 +117,7 @@ class ModelPages:
     def _body(self, response: Response) -> bytes:
         pieces: list[bytes] = []
         end = time.monotonic() + self._seconds
-        for piece in response.iter_raw():
+        for piece in body_pieces(response):
             pieces.append(piece)
             self._bytes_left -= len(piece)
             if self._bytes_left < 0:

@@ -21,8 +21,9 @@ from raptchat.config import (
 )
 from raptchat.errors import GatewayError, IncompleteReplyError, InvalidResponseError, RaptchatError, UsageError
 from raptchat.gateway_url import check_gateway_url, origin
-from raptchat.providers import answer, refusals, request
+from raptchat.providers import answer, request
 from raptchat.providers._http import Connection, Response
+from raptchat.providers.cleaning import Cleaner
 from raptchat.providers.reply import Reply
 from raptchat.providers.retries import AttemptFailed, Repeat, Retries
 from raptchat.records import Chunk, DoneChunk, Message, Model, Progress, RetryChunk, Start
@@ -71,7 +72,7 @@ class OpenRouterClient:
         self.default_model = default_model
         self.timeout = timeout
         self.max_retries = max_retries
-        self._clean = refusals.Cleaner(self._key)
+        self._clean = Cleaner(self._key)
         self._connection: Connection | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -225,7 +226,8 @@ class OpenRouterClient:
             raise self._unintelligible(body)
         if not data.get("error"):
             listener.started(reply.start(data))
-        yield from reply.add(data)
+        reply.add(data)
+        yield from reply.arrived()
         self._check(reply)
 
     def _read_events(self, response: Response, reply: Reply, listener: _Listener) -> Iterator[Chunk]:
@@ -233,29 +235,28 @@ class OpenRouterClient:
             if not reply.begun:
                 listener.progress("processing")
 
-        events = answer.DataEvents(response, seconds=self.timeout * _PATIENCE, alive=alive)
+        stream = answer.Stream(response, seconds=self.timeout * _PATIENCE, alive=alive)
         begun = False
-        for event in events:
-            data = answer.parse(event.data)
-            if data is None:
-                continue
-            if event.type == "error" and not data.get("error"):
-                data = {"error": data}
-            if not (begun or data.get("error")):
-                listener.started(reply.start(data))
-                begun = True
-            for chunk in reply.add(data):
+        for objects in stream:
+            for data in objects:
+                if not (begun or data.get("error")):
+                    listener.started(reply.start(data))
+                    begun = True
+                reply.add(data)
+            for chunk in reply.arrived():
                 yield chunk
-                events.came_on()
+                stream.came_on()
             self._check(reply)
-        if not begun and events.garbage is not None:
-            raise self._unintelligible(events.garbage)
-        if not (reply.complete or events.finished):
+        if not begun and stream.garbage is not None:
+            raise self._unintelligible(stream.garbage)
+        if not (reply.complete or stream.finished):
             error = GatewayError("the gateway ended the reply before it was whole", hint="try again")
             raise AttemptFailed(error, Repeat.ONCE)
 
     def _check(self, reply: Reply) -> None:
         if reply.error is not None:
+            from raptchat.providers import refusals
+
             raise refusals.of_object(reply.error, model=reply.asked, clean=self._clean)
 
     def _unintelligible(self, body: bytes) -> InvalidResponseError:

@@ -4,15 +4,14 @@ Each field of a chunk is optional and may be null or of another type than expect
 differ): what is not understood is skipped, never a crash.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
 from raptchat.outside import is_utf8
+from raptchat.providers.cleaning import Cleaner
 from raptchat.providers.hiding import Hiding
 from raptchat.providers.reasoning import ReasoningDetails
-from raptchat.providers.refusals import Cleaner
 from raptchat.records import Chunk, Citation, ContentChunk, DoneChunk, ReasoningChunk, Start, Usage
 from raptchat.secret import Secret
 
@@ -42,7 +41,7 @@ class Text:
         """What *piece* adds to the text; nothing yet of half a character, or of what may become the key."""
         if self._half:
             piece, self._half = self._half + piece, ""
-        if not is_utf8(piece):
+        if not (piece.isascii() or is_utf8(piece)):
             if "\ud800" <= piece[-1] < "\udc00":
                 piece, self._half = piece[:-1], piece[-1]
             piece = well_formed(piece)
@@ -86,6 +85,10 @@ class Reply:
         self._details = ReasoningDetails()
         self._citations: dict[str, Citation] = {}
         self._refused = False
+        self._chunks: list[Chunk] = []
+        # Those of one text that follow each other, until they are asked for.
+        self._pieces: list[str] = []
+        self._speaking = self._content
         self._usage = Usage()
         self._finish_reason: str | None = None
         self.error: Mapping[str, object] | None = None
@@ -93,7 +96,7 @@ class Reply:
     @property
     def begun(self) -> bool:
         """Whether any text came: seen by a person, and paid for."""
-        return bool(self._content or self._reasoning)
+        return bool(self._pieces or self._content or self._reasoning)
 
     @property
     def complete(self) -> bool:
@@ -102,34 +105,44 @@ class Reply:
 
     def name_generation(self, value: object) -> None:
         """Take *value* as the gateway's name for this reply, if it has none yet."""
-        if self._generation_id is None:
-            self._generation_id = self._name(value)
+        self._generation_id = self._generation_id or self._name(value)
 
     def start(self, data: Mapping[str, Any]) -> Start:
         """What the first chunk says of the reply as a whole."""
         self._take_names(data)
         return Start(self._served, self._generation_id)
 
-    def add(self, data: Mapping[str, Any]) -> Iterator[Chunk]:
-        """Yield what *data*, one chunk of the stream or a whole completion, adds to the reply."""
+    def add(self, data: Mapping[str, Any]) -> None:
+        """Take *data*, one chunk of the stream or a whole completion, whose texts `arrived` hands out.
+
+        Nothing counts that comes after an error.
+        """
+        if self.error is not None:
+            return
         self._take_names(data)
-        # Some gateways repeat it on every chunk: the last one holds, they never add up.
-        if isinstance(data.get("usage"), dict):
-            self._usage = read_usage(data["usage"])
         choices = data.get("choices")
         for choice in choices if isinstance(choices, list) else ():
             # Only the first of several replies (`n`) is shown.
             if isinstance(choice, dict) and choice.get("index") in (None, 0):
-                yield from self._add_choice(choice)
+                self._add_choice(choice)
+        # Some gateways repeat it on every chunk: the last one holds, they never add up.
+        if isinstance(usage := data.get("usage"), dict):
+            self._usage = read_usage(usage)
         if data.get("error"):
             self.error = data
 
-    def close(self) -> Iterator[Chunk]:
-        """Yield what was held back for a next chunk."""
-        if text := self._reasoning.close():
-            yield ReasoningChunk(text)
-        if text := self._content.close():
-            yield ContentChunk(text)
+    def arrived(self) -> list[Chunk]:
+        """What was added since it was last asked for: pieces of one text that follow each other are one chunk."""
+        self._join()
+        chunks, self._chunks = self._chunks, []
+        return chunks
+
+    def close(self) -> list[Chunk]:
+        """As `arrived`, and what was held back for a next chunk."""
+        self._join()
+        for text in (self._reasoning, self._content):
+            self._tell(text, text.close())
+        return self.arrived()
 
     def done(self) -> DoneChunk:
         """The reply as it ended."""
@@ -148,35 +161,57 @@ class Reply:
     def cut_short(self) -> DoneChunk:
         """The reply as far as it came: what ended it was not the model."""
         # A block without its end, which a signature may be, is refused when it is sent back.
-        return replace(self.done(), finish_reason=None, reasoning_details=None)
+        return self.done()._replace(finish_reason=None, reasoning_details=None)
 
     def _take_names(self, data: Mapping[str, Any]) -> None:
         model = data.get("model")
-        if isinstance(model, str) and model != self._served_raw:
+        if model != self._served_raw and isinstance(model, str):
             self._served_raw = model
             self._served = self._name(model) or self._served
-        self.name_generation(data.get("id"))
+        if self._generation_id is None:
+            self._generation_id = self._name(data.get("id"))
 
-    def _add_choice(self, choice: Mapping[str, Any]) -> Iterator[Chunk]:
+    def _add_choice(self, choice: Mapping[str, Any]) -> None:
         delta = choice.get("delta") or choice.get("message")
         if isinstance(delta, dict):
             # Usually both say the same.
-            details = self._details.add(delta.get("reasoning_details"))
-            thought = delta.get("reasoning") or delta.get("reasoning_content") or details
-            self._cite(delta.get("annotations"))
-            if thought and (text := self._reasoning.add(_text(thought))):
-                yield ReasoningChunk(text)
+            fragments = delta.get("reasoning_details")
+            details = self._details.add(fragments) if fragments else ""
+            if thought := delta.get("reasoning") or delta.get("reasoning_content") or details:
+                self._say(self._reasoning, _text(thought))
+            if annotations := delta.get("annotations"):
+                self._cite(annotations)
             content = delta.get("content")
-            if not content and (self._refused or not self._content):
+            if not content and (self._refused or not self._answers):
                 content = delta.get("refusal")
                 self._refused = self._refused or bool(content)
             # The last chunk, with the finish reason, can carry text too.
-            if content and (text := self._content.add(_text(content))):
-                yield ContentChunk(text)
-        if choice.get("finish_reason"):
-            self._finish_reason = self._name(choice["finish_reason"])
+            if content:
+                self._say(self._content, _text(content))
+        if finish_reason := choice.get("finish_reason"):
+            self._finish_reason = self._name(finish_reason)
         if choice.get("error") or self._finish_reason == "error":
             self.error = {"error": choice.get("error") or {"message": "the model's host failed"}}
+
+    @property
+    def _answers(self) -> bool:
+        return bool(self._content or (self._pieces and self._speaking is self._content))
+
+    def _say(self, text: Text, piece: str) -> None:
+        if text is not self._speaking:
+            self._join()
+            self._speaking = text
+        if piece:
+            self._pieces.append(piece)
+
+    def _join(self) -> None:
+        if self._pieces:
+            self._tell(self._speaking, self._speaking.add("".join(self._pieces)))
+            self._pieces.clear()
+
+    def _tell(self, text: Text, added: str) -> None:
+        if added:
+            self._chunks.append(ContentChunk(added) if text is self._content else ReasoningChunk(added))
 
     def _cite(self, annotations: object) -> None:
         for annotation in annotations if isinstance(annotations, list) else ():

@@ -14,6 +14,7 @@ from raptchat.errors import InvalidResponseError
 MAX_EVENT_BYTES = 32 * 1024 * 1024
 
 _BOM = b"\xef\xbb\xbf"
+_CR = 0x0D
 
 
 class Event(NamedTuple):
@@ -46,16 +47,26 @@ class Decoder:
         """The events and comments that *data* completes; `InvalidResponseError` when one is too large."""
         if self._head is not None:
             data = self._without_bom(data)
-        if self._after_cr or b"\r" in data:
+        if self._after_cr or _CR in data:
             data = self._with_lf_only(data)
         found: list[Event | Comment] = []
-        *whole, rest = data.split(b"\n")
-        if whole and self._line:
-            whole[0] = b"".join([*self._line, whole[0]])
+        lines = data.split(b"\n")
+        rest = lines.pop()
+        if lines and self._line:
+            lines[0] = b"".join([*self._line, lines[0]])
             self._line.clear()
             self._line_size = 0
-        for line in whole:
-            self._take(line, found)
+        for line in lines:
+            if not line:
+                if self._data:
+                    found.append(Event(b"\n".join(self._data).decode("utf-8", "replace"), self._type))
+                    self._data.clear()
+                    self._data_size = 0
+                self._type = ""
+            elif line.startswith(b"data: "):
+                self._add(line[6:], len(line))
+            else:
+                self._take(line, found)
         if rest:
             # Joined once, when the line ends: a long line in small pieces must not cost its square.
             self._line.append(rest)
@@ -97,30 +108,22 @@ class Decoder:
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
     def _take(self, line: bytes, found: list[Event | Comment]) -> None:
-        if line.startswith(b"data: "):
-            self._check(len(line))
-            self._data.append(line[6:])
-            self._data_size += len(line)
-        elif not line:
-            if self._data:
-                found.append(Event(b"\n".join(self._data).decode("utf-8", "replace"), self._type))
-                self._data.clear()
-                self._data_size = 0
-            self._type = ""
-        else:
-            self._take_other(line, found)
-
-    def _take_other(self, line: bytes, found: list[Event | Comment]) -> None:
-        self._check(len(line))
         name, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
+        if name == b"data":
+            self._add(value, len(line))
+            return
+        self._check(len(line))
         if not name:
             found.append(Comment(value.decode("utf-8", "replace")))
-        elif name == b"data":
-            self._data.append(value)
-            self._data_size += len(line)
         elif name == b"event":
             self._type = value.decode("utf-8", "replace")
+
+    def _add(self, data: bytes, size: int) -> None:
+        self._check(size)
+        self._data.append(data)
+        # With the name of the field: of lines without data there must not be any number either.
+        self._data_size += size
 
     def _check(self, more: int) -> None:
         if self._data_size + more > self._max:

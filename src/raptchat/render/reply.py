@@ -96,19 +96,23 @@ class _Showing:
     def take(self, chunk: Chunk) -> None:
         """Show the next chunk that is not the end."""
         match chunk:
-            case ContentChunk(text) if self._stream:
-                if text:
-                    self._begin()
-                self._writer.text(text)
-            case ContentChunk(text):
-                self._waiting.note("receiving")
-                self._held.append(text)
-            case ReasoningChunk(text):
-                self._thoughts.text(text)
+            case ContentChunk():
+                self._text(chunk.text)
+            case ReasoningChunk():
+                self._thoughts.text(chunk.text)
             case RetryChunk(reason, seconds):
                 self._waiting.note("pausing")
                 if not self._quiet:
                     self._waiting.say(f"{reason}: trying again in {duration(seconds)}")
+
+    def _text(self, text: str) -> None:
+        if not self._stream:
+            self._waiting.note("receiving")
+            self._held.append(text)
+        elif text:
+            if not self._begun:
+                self._begin()
+            self._writer.text(text)
 
     def end(self, last: DoneChunk | None) -> None:
         """Write what is held, and the end."""

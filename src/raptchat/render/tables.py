@@ -5,8 +5,6 @@ as `gh` has it, so that `cut` and `sort` work as they stand; a cell holds no tab
 is `-`, `null` in JSON and empty in CSV.
 """
 
-import csv
-import io
 import json
 import re
 from collections.abc import Collection, Sequence
@@ -20,7 +18,7 @@ Row = Sequence[str | None]
 
 # What spreadsheet programs take for the beginning of a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
+_NUMBER = r"[+-]?[0-9]+(\.[0-9]+)?"
 
 
 def table(
@@ -72,6 +70,9 @@ def document(terminal: Terminal, value: object) -> None:
 
 def csv_rows(terminal: Terminal, columns: Sequence[str], rows: Sequence[Row]) -> None:
     """Write a header and *rows* as CSV (RFC 4180); a cell that a spreadsheet would run gets a `'` in front."""
+    import csv
+    import io
+
     page = io.StringIO()
     writer = csv.writer(page)
     clean = safe_line if terminal.out_is_tty else for_pipe
@@ -85,7 +86,7 @@ def _cell(text: str | None) -> str:
 
 
 def _unlike_formula(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell
+    return f"'{cell}" if cell.startswith(_FORMULA) and not re.fullmatch(_NUMBER, cell) else cell
 
 
 def _digits(value: object) -> str:

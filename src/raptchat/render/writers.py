@@ -43,7 +43,8 @@ class TextWriter(Writer):
 
     def text(self, text: str) -> None:
         """Write it at once."""
-        if text := self._clean(text):
+        # Nothing that can be printed is cleaned away, and most pieces hold nothing else.
+        if text := text if text.isprintable() else self._clean(text):
             self._terminal.write(text)
             self._last = text[-1]
 

@@ -1,7 +1,7 @@
 """Copies of the whole store, each of one moment, made while others write (SQLite Online Backup API).
 
-All pages are copied in one step: it takes a shared lock, so that writers wait for its end instead of having it
-begin again, as copying in several steps would.
+Where others may write, all pages are copied in one step: it takes a shared lock, so that writers wait for its end
+instead of having it begin again, as copying in several steps would.
 """
 
 import os
@@ -17,7 +17,9 @@ from raptchat.store.checks import Checks
 from raptchat.store.connection import BUSY_SECONDS, Connection, DamagedStoreError, translated, uri
 from raptchat.whole_file import made_beside, put
 
-_BESIDE_A_STORE = ("-journal", "-wal", "-shm", ".vault-lock")
+# How many are copied between two looks at who waits: some milliseconds' worth.
+_PAGES = 1_000
+_BESIDE_A_STORE = ("-journal", "-wal", "-shm", ".vault-lock", ".upgrade-lock")
 
 
 def back_up(store: Path, file: Path, *, confirm: Callable[[], None]) -> None:
@@ -42,49 +44,61 @@ def back_up(store: Path, file: Path, *, confirm: Callable[[], None]) -> None:
 
 
 def copy_to(
-    place: Path, store: Path | Connection, *, replace: bool, check: Callable[[Path], None] = lambda _: None
+    place: Path,
+    store: Path | Connection,
+    *,
+    replace: bool,
+    check: Callable[[Path], None] = lambda _: None,
+    copied: Callable[[int, int], None] | None = None,
 ) -> None:
     """Put a copy of *store* at *place*, made beside it, given to *check*, and renamed: there whole or not at all.
 
-    Raises `OSError`, and `FileExistsError` where there is a file that nobody said to *replace*; `OutputError`
-    where SQLite cannot write, `StoreError` where it cannot read.
+    With *copied*, for a store that nobody writes meanwhile, it is copied in parts: after each of them *copied* is
+    told how many pages remain, and how many there are in all. Raises `OSError`, and `FileExistsError` where there
+    is a file that nobody said to *replace*; `OutputError` where SQLite cannot write, `StoreError` where it cannot
+    read.
     """
     with made_beside(place) as beside:
         if isinstance(store, Connection):
-            _copy_pages(store, beside, place)
+            _copy_pages(store, beside, place, copied)
         else:
             with closing(Connection(store, mode="ro")) as source:
-                _copy_pages(source, beside, place)
+                _copy_pages(source, beside, place, copied)
         check(beside)
         put(beside, place, replace=replace)
 
 
-def run_backup(source: Connection, target: sqlite3.Connection) -> None:
+def run_backup(
+    source: Connection, target: sqlite3.Connection, copied: Callable[[int, int], None] | None = None
+) -> None:
     """Copy all pages of *source* over those of *target*, in one transaction there; raises `sqlite3.Error`.
+
+    In one step, or in many where *copied* is told of each (as by `copy_to`).
 
     Raises `StoreBusyError` when one of the two was locked for longer than its connection waits.
     """
 
     def stop(status: int, remaining: int, total: int) -> None:
-        del remaining, total
         # Else Python tries again for ever (Modules/_sqlite/connection.c).
         if status & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise StoreBusyError(
                 f"the store `{source.path}` was held by another process for {BUSY_SECONDS} seconds",
                 hint="try again",
             )
+        if copied is not None:
+            copied(remaining, total)
 
-    source.raw.backup(target, progress=stop)
+    source.raw.backup(target, pages=-1 if copied is None else _PAGES, progress=stop)
 
 
-def _copy_pages(source: Connection, beside: Path, place: Path) -> None:
+def _copy_pages(source: Connection, beside: Path, place: Path, copied: Callable[[int, int], None] | None) -> None:
     try:
         # Without locks: nobody else has it, and where flock(2) takes them too it is locked already.
         name = uri(beside, mode="rw", nolock="1")
         with closing(sqlite3.connect(name, uri=True, isolation_level=None)) as target:
             # What a killed process leaves of the copy is of no use: it needs no journal.
             target.execute("PRAGMA journal_mode = MEMORY")
-            run_backup(source, target)
+            run_backup(source, target, copied)
     except sqlite3.Error as error:
         found, name = translated(error, source.path), getattr(error, "sqlite_errorname", "")
         # The source is only read.

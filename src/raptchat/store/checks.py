@@ -13,6 +13,7 @@ from pathlib import Path
 from raptchat.errors import StoreError
 from raptchat.store import row_sums
 from raptchat.store.connection import Connection
+from raptchat.store.ledger import LINES, SUMMED
 from raptchat.store.row_sums import DamagedRow
 from raptchat.whole_file import unfinished
 
@@ -56,6 +57,7 @@ class Checks:
             *(f"a row of `{row.table}` is not as it was written: {row.key or 'all'}" for row in self.row_sums()),
             *(f"the content of the attachment `{hash_[:12]}` is another one" for hash_ in self.attachments()),
             *(["the search index says something else than the messages"] if self.search_index() is False else []),
+            *(f"the sums of {day} are not those of its usage" for day in self.usage_sums()),
         ]
 
     def integrity(self) -> list[str]:
@@ -101,6 +103,22 @@ class Checks:
         except StoreError:
             found.append("")
         return found
+
+    def usage_sums(self) -> list[str]:
+        """The days whose sums (`ai_usage_days`) are not those of the ledger's lines; none in an older store."""
+        kept = ", ".join(("day, group_id, group_name, model, credential_id", *SUMMED))
+        added = ", ".join(("day, group_id, group_name, model, credential_id", *(f"sum({one})" for one in SUMMED)))
+        lines = f"SELECT {added} FROM {LINES} GROUP BY 1, 2, 3, 4, 5"
+        days = f"SELECT {kept} FROM ai_usage_days"
+        try:
+            if not self._db.row("SELECT 1 AS one FROM sqlite_schema WHERE name = 'ai_usage_days'"):
+                return []
+            rows = self._db.rows(
+                f"SELECT day FROM ({lines} EXCEPT {days}) UNION SELECT day FROM ({days} EXCEPT {lines})"
+            )
+        except StoreError as error:
+            return [str(error)]
+        return [str(row["day"]) for row in rows]
 
     def search_index(self) -> bool | None:
         """Whether the index finds what the messages say; `None` where that cannot be found out without writing."""

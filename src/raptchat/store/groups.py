@@ -11,7 +11,7 @@ from raptchat.outside import is_utf8, safe_line
 from raptchat.records import Group
 from raptchat.store.connection import Connection
 from raptchat.store.rows import as_asked, record
-from raptchat.store.search import SearchIndex
+from raptchat.store.word_index import WordIndex
 
 COLUMNS = "id, name, description, model, system_prompt, provider, created_at, updated_at"
 
@@ -29,7 +29,7 @@ class Groups:
     `WrongGroupError`; `again` and `all` tell the new one.
     """
 
-    def __init__(self, db: Connection, index: SearchIndex) -> None:
+    def __init__(self, db: Connection, index: WordIndex) -> None:
         self._db = db
         self._index = index
         self._known: dict[str, str] = {}
@@ -94,6 +94,16 @@ class Groups:
     def all(self) -> list[Group]:
         """Every group, by name."""
         rows = self._db.rows(f"SELECT name_key, {COLUMNS} FROM groups ORDER BY name_key")
+        return [self._group(row) for row in rows]
+
+    def beginning(self, name: str, limit: int) -> list[Group]:
+        """The first groups, by name, whose name begins with *name*, in any case; *limit* at most."""
+        key = name_key(name)
+        rows = self._db.rows(
+            f"SELECT name_key, {COLUMNS} FROM groups WHERE name_key >= ? AND name_key < ?"
+            " ORDER BY name_key LIMIT ?",
+            (key, key + "\U0010ffff", limit),
+        )
         return [self._group(row) for row in rows]
 
     def set(self, group_id: str, **values: str | None) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from raptchat.caller import Caller
 from raptchat.clock import utc_now
@@ -17,17 +17,34 @@ NANO = Decimal(10) ** 9
 _MOST_DOLLARS = 10**6
 
 By = Literal["group", "model", "day", "session", "credential"]
-_KEYS: dict[By, str] = {
-    # A removed group is still called what it was called when it paid.
-    "group": "coalesce((SELECT name FROM groups WHERE groups.id = ai_usage.group_id), group_name)",
-    "model": "model",
-    "day": "substr(created_at, 1, 10)",
-    "session": "session_id",
-    "credential": "credential_id",
+BY: tuple[By, ...] = get_args(By)
+# The columns that lines are summed by; a removed group is still called what it was called when it paid.
+_COLUMNS: dict[By, tuple[str, ...]] = {
+    "group": ("group_id", "group_name"),
+    "model": ("model",),
+    "day": ("day",),
+    "session": ("session_id",),
+    "credential": ("credential_id",),
 }
-BY: tuple[By, ...] = tuple(_KEYS)
+# What a line of sums is called by.
+_KEYS: dict[By, str] = {
+    "group": "coalesce(groups.name, sums.group_name)",
+    "model": "sums.model",
+    "day": "sums.day",
+    "session": "sums.session_id",
+    "credential": "sums.credential_id",
+}
+# The lines of the ledger, as if each were the sums of its day.
+LINES = (
+    "(SELECT *, substr(created_at, 1, 10) AS day, 1 AS requests, total_tokens IS NULL AS unknown_tokens,"
+    " cost_nano_usd IS NULL AS unknown_costs FROM ai_usage)"
+)
+SUMMED = (
+    *("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "cost_nano_usd"),
+    *("requests", "unknown_tokens", "unknown_costs"),
+)
+_SUMS = [f"sum({column}) AS {column}" for column in SUMMED]
 _EVENT = "created_at, action, command, os_user, host, group_id, group_name, credential_id"
-_SUMMED = ("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens")
 
 
 class Ledger:
@@ -71,18 +88,22 @@ class Ledger:
         since: str = "",
         until: str = "\U0010ffff",
     ) -> list[UsageRow]:
-        """Sums for each combination of *by*, in its order; times are from *since* on and before *until*."""
-        keys = [f"{_KEYS[name]} AS key_{name}" for name in by]
-        sums = [f"sum({column}) AS {column}" for column in _SUMMED]
+        """Sums for each combination of *by*, in its order, of the days from *since* on and before *until*."""
+        # The sums of a day are kept; only what a session took has to be summed up from its lines.
+        of_days = session_id is None and "session" not in by
+        source, time = ("ai_usage_days", "day") if of_days else (LINES, "created_at")
         # Only what is asked for: a condition that may be empty keeps SQLite from the index.
         wanted = {"group_id": group_id, "session_id": session_id}
         conditions = [f"{name} = :{name}" for name, value in wanted.items() if value is not None]
+        columns = [column for name in by for column in _COLUMNS[name]]
+        keys = [f"{_KEYS[name]} AS key_{name}" for name in by]
         order = ", ".join(f"key_{name}" for name in by) or "NULL"
         rows = self._db.rows(
-            f"SELECT {', '.join([*keys, *sums])}, count(*) AS requests, sum(cost_nano_usd) AS cost_nano_usd,"
-            " count(*) - count(total_tokens) AS unknown_tokens,"
-            " count(*) - count(cost_nano_usd) AS unknown_costs"
-            f" FROM ai_usage WHERE {' AND '.join([*conditions, 'created_at >= :since', 'created_at < :until'])}"
+            # Summed up first: so a group's name is looked up once, and not for each of its lines.
+            f"SELECT {', '.join([*keys, *_SUMS])} FROM (SELECT {', '.join([*columns, *_SUMS])} FROM {source}"
+            f" WHERE {' AND '.join([*conditions, f'{time} >= :since', f'{time} < :until'])}"
+            f" GROUP BY {', '.join(columns) or 'NULL'}) AS sums"
+            f"{' LEFT JOIN groups ON groups.id = sums.group_id' if 'group' in by else ''}"
             f" GROUP BY {order} ORDER BY {order}",
             {**wanted, "since": since, "until": until},
         )
@@ -108,10 +129,14 @@ class Ledger:
 
     def events(self, *, group_ids: Sequence[str] | None = None, since: str = "", limit: int = -1) -> list[Event]:
         """What was done from *since* on to keys of these groups or of all, the last first; -1 is no *limit*."""
-        chosen = "" if group_ids is None else f"group_id IN ({', '.join('?' * len(group_ids))}) AND "
+        # Only what is asked for: a condition that holds for all keeps SQLite from the order that is there.
+        conditions = [
+            *([] if group_ids is None else [f"group_id IN ({', '.join('?' * len(group_ids))})"]),
+            *(["created_at >= ?"] if since else []),
+        ]
         rows = self._db.rows(
-            f"SELECT {_EVENT} FROM events WHERE {chosen}created_at >= ? ORDER BY id DESC LIMIT ?",
-            (*(group_ids or ()), since, limit),
+            f"SELECT {_EVENT} FROM events WHERE {' AND '.join(conditions) or 'true'} ORDER BY id DESC LIMIT ?",
+            (*(group_ids or ()), *([since] if since else []), limit),
         )
         return [record(Event, row) for row in rows]
 

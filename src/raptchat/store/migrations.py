@@ -1,18 +1,13 @@
-"""The schema's history, oldest first; it only ever grows at the end.
+"""The schema's history, oldest first; it only ever grows at the end, and `version.NEWEST` with it.
 
-`PRAGMA user_version` counts the steps that ran. All that are pending and their number land in one transaction or
-not at all, and the number is read again inside it: of many first starts at once, one makes the tables.
+`PRAGMA user_version` counts the steps that ran; `upgrade.py` runs those that are pending.
 """
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from raptchat.clock import utc_now
-from raptchat.errors import OutputError, StoreError
-from raptchat.store import row_sums
-from raptchat.store.backup import copy_to
-from raptchat.store.connection import APPLICATION_ID, Connection
 
 if TYPE_CHECKING:
     from sqlite_utils import Database
@@ -209,7 +204,7 @@ def add_trails_of_slots(db: "Database") -> None:
 
 
 def add_row_sums(db: "Database") -> None:
-    """The sums that tell whether a row is as it was written; `migrate` makes them."""
+    """The sums that tell whether a row is as it was written; the upgrade makes them."""
     db.execute("""
         CREATE TABLE row_sums (
             table_name TEXT NOT NULL,
@@ -219,68 +214,71 @@ def add_row_sums(db: "Database") -> None:
         ) STRICT, WITHOUT ROWID""")
 
 
-STEPS: list[Step] = [create_first_tables, add_what_goes_with_messages, add_trails_of_slots, add_row_sums]
+def add_what_a_large_store_needs(db: "Database") -> None:
+    """An index for each order and each condition that commands have, and the usage of each day, summed up."""
+    db.execute("CREATE INDEX sessions_by_time ON sessions (last_used_at)")
+    db.execute("CREATE INDEX events_by_group ON events (group_id)")
+    db.execute("CREATE INDEX events_by_time ON events (created_at)")
+    # A sum is NULL where no request of the day had the number, as that of `sum` is.
+    db.execute("""
+        CREATE TABLE ai_usage_days (
+            day TEXT NOT NULL,
+            group_id TEXT NOT NULL,
+            group_name TEXT NOT NULL,
+            model TEXT NOT NULL,
+            credential_id TEXT NOT NULL,
+            requests INTEGER NOT NULL,
+            input_tokens INTEGER,
+            output_tokens INTEGER,
+            total_tokens INTEGER,
+            cached_tokens INTEGER,
+            reasoning_tokens INTEGER,
+            cost_nano_usd INTEGER,
+            unknown_tokens INTEGER NOT NULL,
+            unknown_costs INTEGER NOT NULL,
+            PRIMARY KEY (day, group_id, group_name, model, credential_id)
+        ) STRICT, WITHOUT ROWID""")
+    db.execute("""
+        INSERT INTO ai_usage_days
+        SELECT
+            substr(created_at, 1, 10), group_id, group_name, model, credential_id, count(*),
+            sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cached_tokens), sum(reasoning_tokens),
+            sum(cost_nano_usd), count(*) - count(total_tokens), count(*) - count(cost_nano_usd)
+        FROM ai_usage GROUP BY 1, 2, 3, 4, 5""")
+    db.execute("CREATE INDEX ai_usage_days_by_group ON ai_usage_days (group_id, day)")
+    # The ledger only grows: no line is changed or taken away.
+    db.execute("""
+        CREATE TRIGGER ai_usage_adds_to_its_day AFTER INSERT ON ai_usage BEGIN
+            INSERT INTO ai_usage_days VALUES (
+                substr(new.created_at, 1, 10), new.group_id, new.group_name, new.model, new.credential_id, 1,
+                new.input_tokens, new.output_tokens, new.total_tokens, new.cached_tokens, new.reasoning_tokens,
+                new.cost_nano_usd, new.total_tokens IS NULL, new.cost_nano_usd IS NULL
+            ) ON CONFLICT DO UPDATE SET
+                requests = requests + 1,
+                input_tokens = coalesce(input_tokens + excluded.input_tokens, input_tokens, excluded.input_tokens),
+                output_tokens
+                    = coalesce(output_tokens + excluded.output_tokens, output_tokens, excluded.output_tokens),
+                total_tokens = coalesce(total_tokens + excluded.total_tokens, total_tokens, excluded.total_tokens),
+                cached_tokens
+                    = coalesce(cached_tokens + excluded.cached_tokens, cached_tokens, excluded.cached_tokens),
+                reasoning_tokens = coalesce(
+                    reasoning_tokens + excluded.reasoning_tokens, reasoning_tokens, excluded.reasoning_tokens
+                ),
+                cost_nano_usd
+                    = coalesce(cost_nano_usd + excluded.cost_nano_usd, cost_nano_usd, excluded.cost_nano_usd),
+                unknown_tokens = unknown_tokens + excluded.unknown_tokens,
+                unknown_costs = unknown_costs + excluded.unknown_costs;
+        END""")
 
 
-def migrate(connection: Connection, steps: Sequence[Step] = STEPS, *, backup: bool = True) -> None:
-    """Bring the store up to date, with a copy of the older one beside it where *backup* says so.
+STEPS: list[Step] = [
+    create_first_tables,
+    add_what_goes_with_messages,
+    add_trails_of_slots,
+    add_row_sums,
+    add_what_a_large_store_needs,
+]
 
-    `StoreError` for a newer one and for a file that is not ours; it is left as it is.
-    """
-    if _version(connection, steps) == len(steps):
-        return
-    # Loading sqlite-utils takes longer than all else a command does; only a pending step pays for it.
-    from sqlite_utils import Database
-
-    # No plugins: no foreign code on a connection that sees sealed keys.
-    db = Database(connection.raw, execute_plugins=False)
-    with connection.write():
-        version = _version(connection, steps)
-        if version == len(steps):
-            return  # another process was first
-        if backup and version:
-            _back_up(connection, version)
-        damaged = row_sums.damaged_rows(connection) if row_sums.exist(connection) else []
-        with connection.errors():
-            for step in steps[version:]:
-                step(db)
-        if row_sums.exist(connection):
-            row_sums.renew(connection, damaged=damaged)
-        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        connection.execute(f"PRAGMA user_version = {len(steps)}")
-
-
-def _version(connection: Connection, steps: Sequence[Step]) -> int:
-    row = connection.row(
-        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_schema) AS tables"
-        " FROM pragma_user_version, pragma_application_id"
-    )
-    assert row is not None  # each of these has one row
-    version, application, tables = row["user_version"], row["application_id"], row["tables"]
-    if application != APPLICATION_ID and (tables or version or application):
-        raise StoreError(
-            f"`{connection.path}` is a database, but no store of raptchat", hint="name another with --store"
-        )
-    if version > len(steps):
-        raise StoreError(
-            f"the store `{connection.path}` was made by a newer raptchat (its version {version}, "
-            f"known here: {len(steps)})",
-            hint="upgrade raptchat; the file was not touched",
-        )
-    return int(version)
-
-
-def _back_up(connection: Connection, version: int) -> None:
-    """Copy the store beside itself before its tables change.
-
-    In a transaction that has not written yet: nobody else upgrades the store, or copies it, at the same time.
-    """
-    place = connection.path.with_name(f"{connection.path.name}.v{version}.bak")
-    try:
-        # Not from this connection: SQLite does not copy from one that is about to write.
-        copy_to(place, connection.path, replace=True)
-    except (OSError, OutputError) as error:
-        raise StoreError(
-            f"the store cannot be backed up to `{place}` before its upgrade: {error}",
-            hint="make room beside it and try again; the store was not touched",
-        ) from None
+# Of them, those that write no row of a table that was there before: its rows need not be summed up again, which
+# takes longer than all else in a large store.
+LEAVES_ROWS: frozenset[Step] = frozenset({add_what_a_large_store_needs})

@@ -21,7 +21,7 @@ from raptchat.store.backup import copy_to, run_backup
 from raptchat.store.checks import Checks
 from raptchat.store.connection import APPLICATION_ID, Connection, DamagedStoreError
 from raptchat.store.ledger import Ledger
-from raptchat.store.migrations import migrate
+from raptchat.store.upgrade import migrate
 
 _BEFORE = "before-restore"
 _NAME_A_COPY = "name a file that raptchat backup made"

@@ -9,9 +9,11 @@ BLAKE2b (RFC 7693) of 16 bytes: against chance, not against whoever can change t
 """
 
 import hashlib
+import json
 import sqlite3
 import struct
-from dataclasses import dataclass
+from collections.abc import Collection
+from typing import NamedTuple
 
 from raptchat.store.connection import Connection, damaged
 
@@ -19,14 +21,13 @@ from raptchat.store.connection import Connection, damaged
 Columns = tuple[list[str], list[str]]
 
 _SIZE = 16
-# Only migrations change the schema, and they make all sums anew.
+# Only an upgrade changes the schema, and sums it up anew.
 _SCHEMA: dict[str, Columns] = {"sqlite_schema": (["type", "name"], ["type", "name", "tbl_name", "sql"])}
 # Their content is checked by the SHA-256 that it is kept by.
 _LEFT_OUT = ("row_sums", "attachments")
 
 
-@dataclass(frozen=True, slots=True)
-class DamagedRow:
+class DamagedRow(NamedTuple):
     """A row that is not as it was written: its *table* and primary *key*; `None` where none can be read."""
 
     table: str
@@ -58,14 +59,22 @@ def keep_true(connection: Connection) -> None:
         connection.raw.executescript("".join(script))
 
 
-def renew(connection: Connection, *, damaged: list[DamagedRow]) -> None:
-    """Sum up all rows, in the caller's transaction; those that were *damaged* before stay so."""
+def tables(connection: Connection) -> Collection[str]:
+    """The tables whose rows have sums."""
+    return _tables(connection).keys()
+
+
+def renew(connection: Connection, *, damaged: list[DamagedRow], but: Collection[str] = ()) -> None:
+    """Sum up all rows *but* those of some tables, in the caller's transaction; the *damaged* ones stay so."""
     _register(connection)
-    connection.execute("DELETE FROM row_sums")
-    for table, columns in {**_tables(connection), **_SCHEMA}.items():
+    connection.execute(
+        "DELETE FROM row_sums WHERE table_name NOT IN (SELECT value FROM json_each(?))", (json.dumps([*but]),)
+    )
+    for table, columns in _summed(connection, but).items():
+        # In the order of the keys, so that each page is written once.
         connection.execute(
-            f"INSERT INTO row_sums SELECT {_text(table)}, {_key(columns, 'one')}, {_sum(columns, 'one')}"
-            f" FROM {_name(table)} AS one WHERE true ON CONFLICT DO NOTHING"
+            f"INSERT INTO row_sums SELECT {_text(table)}, {_key(columns, 'one')} AS key, {_sum(columns, 'one')}"
+            f" FROM {_name(table)} AS one WHERE true ORDER BY key ON CONFLICT DO NOTHING"
         )
     for row in damaged:
         if row.key is not None:
@@ -74,11 +83,11 @@ def renew(connection: Connection, *, damaged: list[DamagedRow]) -> None:
             )
 
 
-def damaged_rows(connection: Connection) -> list[DamagedRow]:
-    """The rows whose sum is another one, those without a sum, and the sums without a row."""
+def damaged_rows(connection: Connection, *, but: Collection[str] = ()) -> list[DamagedRow]:
+    """The rows whose sum is another one, those without a sum, and the sums without a row; *but* of some tables."""
     _register(connection)
     found = []
-    for table, columns in {**_tables(connection), **_SCHEMA}.items():
+    for table, columns in _summed(connection, but).items():
         # The table itself is read, not an index, which may hold what the table does not.
         rows = f"{_name(table)} AS one NOT INDEXED"
         key = _key(columns, "one")
@@ -112,6 +121,11 @@ def _row_sum(names: str, *values: bytes | None) -> bytes:
         if value is not None:
             digest.update(struct.pack(">QQ", len(name), len(value)) + name.encode() + value)
     return digest.digest()
+
+
+def _summed(connection: Connection, but: Collection[str]) -> dict[str, Columns]:
+    found = {**_tables(connection), **_SCHEMA}
+    return {table: columns for table, columns in found.items() if table not in but}
 
 
 def _tables(connection: Connection) -> dict[str, Columns]:

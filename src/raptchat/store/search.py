@@ -1,7 +1,7 @@
-"""The index that finds messages by their words (SQLite FTS5, an external content table).
+"""Messages found by their words (`word_index.py`), or by a substring where the index knows none.
 
-Whoever writes messages keeps it true, in the same transaction: what is to change is left out before, and taken in
-again after.
+At any size the index gives the newest hits at once. What has no index is looked for in the newest `CANDIDATES`
+only, unless everything is asked for: a substring in their text, and the best of them (bm25).
 """
 
 import json
@@ -9,10 +9,14 @@ import re
 import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from raptchat.records import FoundMessage
-from raptchat.store.connection import Connection, Parameters
+from raptchat.store.connection import Connection
 from raptchat.store.rows import record
+
+# What takes 50 ms to look through.
+CANDIDATES = 50_000
 
 # Noncharacters (Unicode 15, section 23.7): no text for interchange holds them.
 _OPEN, _CLOSE = "\ufdd0", "\ufdd1"
@@ -33,6 +37,10 @@ _FOUND = (
     " groups.name AS group_name"
 )
 _OWNED = "JOIN sessions ON sessions.id = messages.session_id JOIN groups ON groups.id = sessions.group_id"
+_OF_GROUPS = "group_id IN (SELECT value FROM json_each(:groups))"
+_MESSAGES_OF_GROUPS = (
+    f"SELECT messages.id FROM sessions JOIN messages ON session_id = sessions.id WHERE {_OF_GROUPS}"
+)
 # One condition however many there are: SQLite bounds the depth of an expression.
 _HOLDS_ALL = (
     "NOT EXISTS (SELECT 1 FROM json_each(:substrings) WHERE instr(lower(messages.content), lower(value)) = 0)"
@@ -72,59 +80,118 @@ class Query:
         return bool(self.match or self.substrings)
 
 
-class SearchIndex:
-    """The words of all messages."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The *messages* that were found; unless *is_all*, older ones that could be among them were left out."""
 
-    def __init__(self, db: Connection) -> None:
+    messages: list[FoundMessage]
+    is_all: bool
+
+
+def find(
+    db: Connection,
+    query: Query,
+    *,
+    group_ids: Collection[str] | None = None,
+    limit: int = -1,
+    best: bool = False,
+    everything: bool = False,
+    candidates: int = CANDIDATES,
+) -> Found:
+    """The messages that *query* finds in these groups (`None`: in all), the newest first, or the *best*.
+
+    What no index can tell is looked for among the newest *candidates*, or in *everything*. Where the query has no
+    words, none is better than another.
+    """
+    search = _Search(db, query)
+    best = best and bool(query.match)
+    of_few = group_ids is not None and search.keep_to_groups(group_ids, candidates)
+    has_index = not (best or query.substrings)
+    is_all = has_index or of_few or everything or not search.keep_to_newest(candidates)
+    return Found(search.best(limit) if best else search.newest(limit), is_all)
+
+
+class _Search:
+    """One search: from where its candidates come, and what is asked of them."""
+
+    def __init__(self, db: Connection, query: Query) -> None:
         self._db = db
-
-    def find(self, query: Query, *, group_ids: Collection[str] | None, limit: int) -> list[FoundMessage]:
-        """The messages that *query* finds in these groups (`None`: in all), the newest first."""
-        # CROSS JOIN: the messages come from the index, or from the table, in the order wanted, and the search ends
-        # at the limit; their sessions are looked up one by one.
+        self._query = query
+        self._parameters: dict[str, object] = {"match": query.match, "substrings": json.dumps(query.substrings)}
+        # CROSS JOIN: the candidates come in their order, the rest of each is looked up, and the limit ends it.
         if query.match:
-            source = "messages_fts CROSS JOIN messages ON messages.id = messages_fts.rowid"
-            newest, text = "messages_fts.rowid", f"highlight(messages_fts, 0, '{_OPEN}', '{_CLOSE}')"
+            self._source, self._candidates = "messages_fts", "messages_fts MATCH :match"
+            self._id = "messages_fts.rowid"
+            self._joined = "messages_fts CROSS JOIN messages ON messages.id = messages_fts.rowid"
+            self._text = f"highlight(messages_fts, 0, '{_OPEN}', '{_CLOSE}')"
         else:
-            source = "messages"
-            newest, text = "messages.id", "CAST(messages.content AS TEXT)"
-        where = [
-            *(["messages_fts MATCH :match"] if query.match else []),
-            *([_HOLDS_ALL] if query.substrings else []),
-            *(["sessions.group_id IN (SELECT value FROM json_each(:groups))"] if group_ids is not None else []),
+            self._source, self._candidates = "messages", "true"
+            self._id = "messages.id"
+            self._joined, self._text = "messages", "CAST(messages.content AS TEXT)"
+        self._where = [self._candidates]
+        if query.substrings:
+            self._where.append(_HOLDS_ALL)
+
+    def keep_to_groups(self, group_ids: Collection[str], candidates: int) -> bool:
+        """Look in these groups only; whether they have fewer messages than so many *candidates*."""
+        self._parameters |= {"groups": json.dumps(list(group_ids)), "candidates": candidates}
+        [row] = self._rows(f"SELECT count(*) AS messages FROM ({_MESSAGES_OF_GROUPS} LIMIT :candidates)")
+        few = bool(row["messages"] < candidates)
+        if few:
+            # The plus: the index is gone through once, and not asked anew for each message of the group.
+            plus = "+" if self._query.match else ""
+            self._where.insert(1, f"{plus}{self._id} IN ({_MESSAGES_OF_GROUPS})")
+        else:
+            self._where.insert(1, f"sessions.{_OF_GROUPS}")
+        return few
+
+    def keep_to_newest(self, candidates: int) -> bool:
+        """Look among the newest *candidates* only; whether there are more."""
+        self._parameters |= {"candidates": candidates}
+        older = self._rows(
+            f"SELECT {self._id} AS id FROM {self._source} WHERE {self._candidates}"
+            f" ORDER BY {self._id} DESC LIMIT 1 OFFSET :candidates"
+        )
+        if older:
+            self._parameters["older"] = older[0]["id"]
+            self._where.insert(1, f"{self._id} > :older")
+        return bool(older)
+
+    def best(self, limit: int) -> list[FoundMessage]:
+        """What fits the words best (FTS5, "The bm25() function")."""
+        # Which they are first: to mark the hits in a text takes longer than to rank it.
+        ranked = self._rows(
+            f"SELECT {self._id} AS id FROM {self._joined} CROSS {_OWNED} WHERE {' AND '.join(self._where)}"
+            f" ORDER BY bm25(messages_fts), {self._id} DESC LIMIT :limit",
+            limit=limit,
+        )
+        places = {row["id"]: place for place, row in enumerate(ranked)}
+        self._parameters |= {"older": min(places, default=0) - 1, "best": json.dumps(list(places))}
+        self._where = [
+            self._candidates,
+            f"{self._id} > :older",
+            f"+{self._id} IN (SELECT value FROM json_each(:best))",
         ]
-        rows = self._db.rows(
-            f"SELECT {_FOUND}, {text} AS text FROM {source} CROSS {_OWNED} WHERE {' AND '.join(where)}"
-            f" ORDER BY {newest} DESC LIMIT :limit",
-            {
-                "match": query.match,
-                "substrings": json.dumps(query.substrings),
-                "groups": json.dumps(list(group_ids or ())),
-                "limit": limit,
-            },
-        )
-        excerpts = [_excerpt(row.pop("text"), query.substrings) for row in rows]
-        return [record(FoundMessage, {**row, "excerpt": one}) for row, one in zip(rows, excerpts, strict=True)]
+        return [self._found(row) for row in sorted(self._hits(limit), key=lambda row: places[row["id"]])]
 
-    def take_in(self, where: str, parameters: Parameters) -> None:
-        """Add the messages for which *where* (a condition on `messages`) holds."""
-        self._db.execute(
-            f"INSERT INTO messages_fts (rowid, content) SELECT id, content FROM messages WHERE {where}", parameters
+    def newest(self, limit: int) -> list[FoundMessage]:
+        """The newest of what is found."""
+        return [self._found(row) for row in self._hits(limit)]
+
+    def _hits(self, limit: int) -> list[dict[str, Any]]:
+        return self._rows(
+            f"SELECT {self._id} AS id, {_FOUND}, {self._text} AS text FROM {self._joined} CROSS {_OWNED}"
+            f" WHERE {' AND '.join(self._where)} ORDER BY {self._id} DESC LIMIT :limit",
+            limit=limit,
         )
 
-    def leave_out(self, where: str, parameters: Parameters) -> None:
-        """Take the messages out again for which *where* holds, while they are as they were taken in."""
-        self._db.execute(
-            "INSERT INTO messages_fts (messages_fts, rowid, content)"
-            f" SELECT 'delete', id, content FROM messages WHERE {where}",
-            parameters,
-        )
+    def _found(self, row: dict[str, Any]) -> FoundMessage:
+        del row["id"]
+        excerpt = _excerpt(row.pop("text"), self._query.substrings)
+        return record(FoundMessage, {**row, "excerpt": excerpt})
 
-    def forget(self, where: str, parameters: Parameters) -> None:
-        """As `leave_out`, and their words are gone from the file with the end of the transaction."""
-        self.leave_out(where, parameters)
-        # What is left out is only marked, until the index's parts are merged (FTS5, "The 'optimize' command").
-        self._db.execute("INSERT INTO messages_fts (messages_fts) VALUES ('optimize')")
+    def _rows(self, sql: str, **more: object) -> list[dict[str, Any]]:
+        return self._db.rows(sql, {**self._parameters, **more})
 
 
 def _is_of_a_word(character: str) -> bool:

@@ -2,18 +2,20 @@
 
 import uuid
 from collections.abc import Collection
-from dataclasses import replace
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raptchat.clock import utc_now
 from raptchat.errors import StoreError
-from raptchat.records import FoundMessage, Message, Role, Session, SessionSummary, State
+from raptchat.records import Message, Role, Session, SessionSummary, State
 from raptchat.store.attachments import Attachments
 from raptchat.store.connection import Connection
 from raptchat.store.ledger import NANO
 from raptchat.store.rows import as_asked, record
-from raptchat.store.search import Query, SearchIndex
+from raptchat.store.word_index import WordIndex
+
+if TYPE_CHECKING:
+    from raptchat.store.search import Found, Query
 
 COLUMNS = "id, group_id, title, model, system_prompt, created_at, last_used_at"
 MESSAGE_COLUMNS = "role, content, seq, state, model, created_at, reasoning, reasoning_details"
@@ -31,7 +33,7 @@ _COUNTS = (
 class Sessions:
     """Conversations; each belongs to one group for ever."""
 
-    def __init__(self, db: Connection, index: SearchIndex) -> None:
+    def __init__(self, db: Connection, index: WordIndex) -> None:
         self._db = db
         self._index = index
         self._attachments = Attachments(db)
@@ -68,12 +70,12 @@ class Sessions:
 
     def last_used(self, group_id: str) -> Session | None:
         """The session that was used last in a group; one of refused questions only if there is no other."""
-        row = self._db.row(
-            f"SELECT {COLUMNS} FROM sessions WHERE group_id = ? ORDER BY EXISTS"
-            " (SELECT 1 FROM messages WHERE session_id = sessions.id AND state <> 'failed') DESC,"
-            " last_used_at DESC, rowid DESC LIMIT 1",
-            (group_id,),
-        )
+        of_group = f"SELECT {COLUMNS} FROM sessions WHERE group_id = ?"
+        answered = "EXISTS (SELECT 1 FROM messages WHERE session_id = sessions.id AND state <> 'failed')"
+        newest = "ORDER BY last_used_at DESC, rowid DESC LIMIT 1"
+        # Two questions, for each of which the index is read from its end and no further than to the answer.
+        row = self._db.row(f"{of_group} AND {answered} {newest}", (group_id,))
+        row = row or self._db.row(f"{of_group} {newest}", (group_id,))
         return as_asked(self._session(row), group_id=group_id) if row else None
 
     def listed(self, group_id: str | None = None, *, limit: int = -1) -> list[SessionSummary]:
@@ -95,10 +97,18 @@ class Sessions:
         return _summary(session, row)
 
     def search(
-        self, query: Query, *, group_ids: Collection[str] | None = None, limit: int = -1
-    ) -> list[FoundMessage]:
-        """The messages that *query* finds in these groups, or in all; the newest first."""
-        return self._index.find(query, group_ids=group_ids, limit=limit)
+        self,
+        query: "Query",
+        *,
+        group_ids: Collection[str] | None = None,
+        limit: int = -1,
+        best: bool = False,
+        everything: bool = False,
+    ) -> "Found":
+        """The messages that *query* finds in these groups, or in all; see `search.find`."""
+        from raptchat.store.search import find  # nobody else needs what it loads
+
+        return find(self._db, query, group_ids=group_ids, limit=limit, best=best, everything=everything)
 
     def set(self, session_id: str, **values: str | None) -> None:
         """Change columns of a session."""
@@ -181,7 +191,7 @@ class Sessions:
         )
         attachments = self._attachments.of_session(session_id, with_content=False)
         found = [record(Message, row) for row in rows]
-        return [replace(one, attachments=attachments.get(one.seq, ())) for one in found]
+        return [one._replace(attachments=attachments.get(one.seq, ())) for one in found]
 
     def history(self, session_id: str, limit: int, *, before: int | None = None) -> list[Message]:
         """The last *limit* messages, up to *before*, that go with a new one: all but refused questions."""

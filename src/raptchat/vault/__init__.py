@@ -4,11 +4,11 @@ Each slot holds the data key wrapped for a public key (`wrapping`); the secret b
 outside the store (`slots`). The data key itself is only ever in memory.
 """
 
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from raptchat import crypto
 from raptchat.caller import Caller
@@ -17,25 +17,25 @@ from raptchat.errors import RaptchatError, StoreBusyError, UsageError, VaultUnav
 from raptchat.outside import safe_line
 from raptchat.records import Slot
 from raptchat.store import Store
-from raptchat.vault.changes import SlotChanges
 from raptchat.vault.hardening import harden
-from raptchat.vault.keyring import Patience
 from raptchat.vault.kinds import KINDS, Kinds, SlotKind
-from raptchat.vault.lock import vault_lock
 from raptchat.vault.opening import Opened, Opener, Reading, read, was_in_use
-from raptchat.vault.rotation import Resealer, Rotation, rotate
 from raptchat.vault.sealing import DataKey
 from raptchat.vault.slots import Person
 from raptchat.vault.wrapping import holding, proved
 
-__all__ = ["KINDS", "Resealer", "Rotation", "SlotKind", "SlotStatus", "Vault"]
+if TYPE_CHECKING:
+    from raptchat.vault.changes import SlotChanges
+    from raptchat.vault.keyring import Patience
+    from raptchat.vault.rotation import Resealer, Rotation
+
+__all__ = ["KINDS", "SlotKind", "SlotStatus", "Vault"]
 
 # Each time, somebody else changed the vault meanwhile.
 _ATTEMPTS = 10
 
 
-@dataclass(frozen=True, slots=True)
-class SlotStatus:
+class SlotStatus(NamedTuple):
     """A slot and whether it opens now: `None` where finding out would mean asking a person."""
 
     slot: Slot
@@ -51,11 +51,17 @@ class Vault:
         self._path = settings.paths.store
         self._kinds = Kinds(settings, person)
         self._opener = Opener(self._kinds, person)
-        self._changes = SlotChanges(store, self._kinds, caller)
+        self._caller = caller
         self._opened: DataKey | None = None
 
+    @cached_property
+    def _changes(self) -> "SlotChanges":
+        from raptchat.vault.changes import SlotChanges
+
+        return SlotChanges(self._store, self._kinds, self._caller)
+
     @property
-    def patience(self) -> Patience:
+    def patience(self) -> "Patience":
         """How long the keyring is still waited for; who calls it beside the vault, in one process, shares it."""
         return self._kinds.patience
 
@@ -70,9 +76,10 @@ class Vault:
         when one is there and does not open now, `DecryptionFailedError` for a wrong secret or altered slots.
         """
         for _ in range(_ATTEMPTS):
-            in_use = self._store.vault.key()
-            if self._opened is not None and in_use is not None and in_use.id == self._opened.id:
-                return self._opened
+            if self._opened is not None:
+                in_use = self._store.vault.key()
+                if in_use is not None and in_use.id == self._opened.id:
+                    return self._opened
             reading = self._read()
             try:
                 opened = self._opener.any(reading)
@@ -101,7 +108,7 @@ class Vault:
     def ensure(self) -> DataKey:
         """The data key; the store's first use makes it."""
         if not self.exists():
-            with vault_lock(self._path, seconds=self.patience.left) as waited:
+            with self._vault_lock(self.patience.left) as waited:
                 if not self.exists():  # else another process made it meanwhile, and its keyring answers
                     self.patience.spend(waited)
                     self._begin(self._kinds.default(), None)
@@ -148,7 +155,7 @@ class Vault:
             key = self._opener.any(reading, remaining if by_file else None).key
             return self._made(slot.kind, path, reading, key, remaining, action="vault.rotate-slot", renews=slot)
 
-    def rotate(self, resealers: Mapping[str, Resealer]) -> Rotation:
+    def rotate(self, resealers: "Mapping[str, Resealer]") -> "Rotation":
         """Put a new data key in use, with every row that the old one sealed sealed anew, in one commit.
 
         *resealers* has an entry for each table whose rows name a data key: handed the old key and the new one, it
@@ -156,6 +163,8 @@ class Vault:
         key, those in a keyring also a new entry; the others open all the same. Raises what opening the vault and
         the resealers do, `StoreBusyError`, and `StoreError` when a table has no resealer; nothing is changed then.
         """
+        from raptchat.vault.rotation import rotate
+
         with self._lock():
             reading = self._read()
             rotation, self._opened = rotate(
@@ -192,6 +201,8 @@ class Vault:
         return [slot for slot in self._store.vault.slots() if slot.state != "active"]
 
     def _begin(self, kind: SlotKind, path: Path | None) -> Slot:
+        import uuid
+
         harden()
         # Whoever has just chosen a passphrase is not asked for it again.
         key = DataKey(str(uuid.uuid4()), self._store.id, crypto.new_key())
@@ -230,7 +241,7 @@ class Vault:
             for slot in reading.slots
         ]
         # A read-only store, or one that somebody else is changing: the next time will do.
-        with suppress(RaptchatError), vault_lock(self._path, seconds=0):
+        with suppress(RaptchatError), self._vault_lock(0):
             self._changes.switch(reading, opened.key, slots, action=None, resealed=lambda: None)
 
     def _check_others_open(self, reading: Reading, slot: Slot) -> None:
@@ -251,9 +262,14 @@ class Vault:
     @contextmanager
     def _lock(self) -> Iterator[None]:
         # Whoever holds it may be waiting for the keyring, which we wait for next: no command does so twice.
-        with vault_lock(self._path, seconds=self.patience.left) as waited:
+        with self._vault_lock(self.patience.left) as waited:
             self.patience.spend(waited)
             yield
+
+    def _vault_lock(self, seconds: float) -> AbstractContextManager[float]:
+        from raptchat.vault.lock import vault_lock
+
+        return vault_lock(self._path, seconds=seconds)
 
 
 def _busy() -> StoreBusyError:

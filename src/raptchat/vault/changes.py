@@ -8,7 +8,6 @@ between leaves the old state or the new, and a row that says what is to go.
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from typing import TypeVar
 
 from raptchat.caller import Caller
@@ -71,7 +70,7 @@ class SlotChanges:
             old, staying = before.slots if before else (), {slot.id for slot in slots}
             for slot in old:
                 if slot.id not in staying:
-                    rows.put_slot(replace(slot, state="dying", wrapped_key=b"", proof=b"", trail=()))
+                    rows.put_slot(slot._replace(state="dying", wrapped_key=b"", proof=b"", trail=()))
             for slot in slots:
                 if slot not in old:
                     rows.put_slot(slot)
@@ -91,7 +90,7 @@ class SlotChanges:
         for slot in rows.slots():
             # What is to go names a key all the same.
             if slot.key_id == old_id:
-                rows.put_slot(replace(slot, key_id=new_id))
+                rows.put_slot(slot._replace(key_id=new_id))
         rows.remove_key(old_id)
 
     def collect_leftovers(self) -> None:

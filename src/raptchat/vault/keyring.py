@@ -22,6 +22,8 @@ from raptchat.outside import safe_line, without_keys
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
 
+    from raptchat.vault.secret_service import SecretService
+
 T = TypeVar("T")
 
 DEADLINE_SECONDS = 10.0
@@ -35,8 +37,9 @@ _WAITING = "waiting for the operating system's keyring; it may be asking for its
 
 USER_NAME = "raptchat"
 
+_SECRET_SERVICE = "keyring.backends.SecretService.Keyring"  # noqa: S105 - a class
 _FREE_DESKTOP = (
-    "keyring.backends.SecretService.Keyring",
+    _SECRET_SERVICE,
     "keyring.backends.libsecret.Keyring",
     "keyring.backends.kwallet.DBusKeyring",
     "keyring.backends.kwallet.DBusKeyringKWallet4",
@@ -46,6 +49,9 @@ _BY_PLATFORM = {
     "win32": ("keyring.backends.Windows.WinVaultKeyring",),
 }
 ALLOWED = frozenset({*_FREE_DESKTOP, *_BY_PLATFORM["darwin"], *_BY_PLATFORM["win32"]})
+
+# Reads what that class keeps.
+_READER = "raptchat.vault.secret_service.SecretService"
 
 _CHAINER = "keyring.backends.chainer.ChainerBackend"
 _REFUSALS = {
@@ -106,9 +112,11 @@ class OsKeyring:
     the keyring is there and does not open, and `VaultUnavailableError` for all else.
     """
 
-    def __init__(self, keyring: "KeyringBackend", patience: Patience) -> None:
+    def __init__(
+        self, keyring: "KeyringBackend | SecretService", patience: Patience, backend: str | None = None
+    ) -> None:
         kind = type(keyring)
-        self.backend = f"{kind.__module__}.{kind.__qualname__}"
+        self.backend = backend or f"{kind.__module__}.{kind.__qualname__}"
         self._keyring = keyring
         self._patience = patience
 
@@ -141,8 +149,9 @@ class OsKeyring:
         `PYTHON_KEYRING_BACKEND` wins where it is set.
         """
         name = _named_by_variable(environ) or _accepted(backend, "the store")
-        _import(name)
-        return cls(_ask(lambda: _class(name)(), patience), patience)  # noqa: PLW0108 - what it raises is ours only in there
+        path = _READER if name == _SECRET_SERVICE and not _has_properties(environ) else name
+        _import(path)
+        return cls(_ask(lambda: _class(path)(), patience), patience, name)  # noqa: PLW0108 - what it raises is ours only in there
 
     def get(self, service: str) -> str | None:
         """The secret kept for *service*, or None when this keyring has none."""
@@ -210,6 +219,11 @@ def _named_by_settings_file() -> str | None:
     settings.read(path, encoding="utf-8")
     name = settings.get("backend", "default-keyring", fallback="").strip()
     return _accepted(name, str(path)) if name and name != _CHAINER else None
+
+
+def _has_properties(environ: Mapping[str, str]) -> bool:
+    """Whether the variables tell `keyring`'s classes of another collection or scheme; only they read them."""
+    return any(name.startswith("KEYRING_PROPERTY_") for name in environ)
 
 
 def _accepted(name: str, source: str) -> str:

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from raptchat.errors import (
     DecryptionFailedError,
@@ -14,14 +14,12 @@ from raptchat.records import Slot, VaultKey
 from raptchat.store import Store
 from raptchat.vault.hardening import harden
 from raptchat.vault.kinds import OPENING_ORDER, Kinds
-from raptchat.vault.recovery_slot import RECOVERY_HINT
 from raptchat.vault.sealing import DataKey
-from raptchat.vault.slots import Person
+from raptchat.vault.slots import RECOVERY_HINT, Person
 from raptchat.vault.wrapping import BACKUP_HINT, unwrapped
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What the store says of its vault at one moment: the key's row, and the slots in use."""
 
     key: VaultKey
@@ -37,13 +35,13 @@ class Reading:
         )
 
 
-@dataclass(frozen=True, slots=True)
 class Opened:
-    """A slot that opened, its secret, and the data key that it holds."""
+    """A slot that opened, its secret, and the data key that it holds; printed, it shows none of them."""
 
-    slot: Slot
-    secret: bytes = field(repr=False)
-    key: DataKey
+    def __init__(self, slot: Slot, secret: bytes, key: DataKey) -> None:
+        self.slot = slot
+        self.secret = secret
+        self.key = key
 
 
 def in_use(slots: Sequence[Slot]) -> tuple[Slot, ...]:
@@ -80,7 +78,7 @@ class Opener:
         slots = reading.slots if slots is None else slots
         # Where the user said which secret to use, another one is not tried behind their back.
         self._kinds.check_named(reading.slots)
-        named = [slot for slot in slots if self._is_named(slot)]
+        named = [slot for slot in slots if self._kinds.names_one and self._is_named(slot)]
         for slot in sorted(named or slots, key=_order):
             if slot.kind == "recovery" and errors and self._person.ask is not None and not named:
                 self._person.tell(str(errors[0]))

@@ -6,9 +6,8 @@ from raptchat import crypto
 from raptchat.errors import DecryptionFailedError, UsageError, VaultUnavailableError
 from raptchat.records import Slot
 from raptchat.vault import recovery_key
-from raptchat.vault.slots import ATTEMPTS, RIGHT_ONE, NamedFile, Person, checked
-
-RECOVERY_HINT = "name a file that holds the recovery key in RAPTCHAT_MASTER_KEY_FILE"
+from raptchat.vault.file_slot import NamedFile
+from raptchat.vault.slots import ATTEMPTS, RECOVERY_HINT, RIGHT_ONE, Person, checked
 
 
 class RecoveryKind:

@@ -1,7 +1,6 @@
 """The data key, and what ties it to its rows and its slots."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from raptchat import crypto
 from raptchat.records import Slot
@@ -9,13 +8,15 @@ from raptchat.secret import Secret
 from raptchat.store.vault import canonical_params, canonical_trail
 
 
-@dataclass(frozen=True, slots=True)
 class DataKey:
-    """The key that seals every credential of one store."""
+    """The key that seals every credential of one store; printed, it shows nothing."""
 
-    id: str
-    store_id: str
-    _key: bytes = field(repr=False)
+    __slots__ = ("_key", "id", "store_id")
+
+    def __init__(self, key_id: str, store_id: str, key: bytes) -> None:
+        self.id = key_id
+        self.store_id = store_id
+        self._key = key
 
     def seal(self, secret: Secret, *context: str) -> crypto.Sealed:
         """Encrypt *secret* for *context*: it opens in no other store, row or place."""

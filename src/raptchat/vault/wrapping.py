@@ -6,7 +6,6 @@ the old one. Between the two it has a trail: each data key on it is the witness 
 """
 
 import hmac
-from dataclasses import replace
 
 from raptchat import crypto
 from raptchat.errors import DecryptionFailedError
@@ -18,23 +17,23 @@ BACKUP_HINT = "restore a backup of the store"
 
 def holding(slot: Slot, secret: bytes, key: DataKey) -> Slot:
     """*slot* in use for *key*, proved under its *secret*; that it opens was checked."""
-    slot = replace(slot, state="active", key_id=key.id, public_key=crypto.public_key(secret), trail=())
+    slot = slot._replace(state="active", key_id=key.id, public_key=crypto.public_key(secret), trail=())
     proof = slot_proof(secret, slot, key.store_id, key.check_value())
-    slot = replace(slot, wrapped_key=key.wrapped_for(slot), proof=proof)
+    slot = slot._replace(wrapped_key=key.wrapped_for(slot), proof=proof)
     unwrapped(slot, secret, key.store_id, key.check_value())
     return slot
 
 
 def proved(slot: Slot, secret: bytes, key: DataKey) -> Slot:
     """*slot* with a proof of the key that it holds, and without the trail that led there."""
-    return replace(slot, proof=slot_proof(secret, slot, key.store_id, key.check_value()), trail=())
+    return slot._replace(proof=slot_proof(secret, slot, key.store_id, key.check_value()), trail=())
 
 
 def led_on(slot: Slot, old: DataKey, new: DataKey) -> Slot:
     """*slot*, whose secret is not at hand, as it holds *new*: its trail has one more step."""
     step = TrailStep(old.id, slot.wrapped_key or b"", old.succession(new.id, new.check_value()))
-    slot = replace(slot, key_id=new.id, trail=(*slot.trail, step))
-    return replace(slot, wrapped_key=new.wrapped_for(slot))
+    slot = slot._replace(key_id=new.id, trail=(*slot.trail, step))
+    return slot._replace(wrapped_key=new.wrapped_for(slot))
 
 
 def unwrapped(slot: Slot, secret: bytes, store_id: str, check_value: bytes) -> DataKey:
@@ -44,7 +43,7 @@ def unwrapped(slot: Slot, secret: bytes, store_id: str, check_value: bytes) -> D
     """
     held = [(step.key_id, step.wrapped_key) for step in slot.trail]
     keys = [
-        DataKey(key_id, store_id, _unwrap(replace(slot, key_id=key_id), wrapped, secret, store_id))
+        DataKey(key_id, store_id, _unwrap(slot._replace(key_id=key_id), wrapped, secret, store_id))
         for key_id, wrapped in [*held, (slot.key_id or "", slot.wrapped_key or b"")]
     ]
     checks = [*(key.check_value() for key in keys[:-1]), check_value]
@@ -52,7 +51,7 @@ def unwrapped(slot: Slot, secret: bytes, store_id: str, check_value: bytes) -> D
     # only who has that key, which one came after it.
     said = [slot.proof or b"", *(step.succession for step in slot.trail)]
     right = [
-        slot_proof(secret, replace(slot, key_id=keys[0].id), store_id, checks[0]),
+        slot_proof(secret, slot._replace(key_id=keys[0].id), store_id, checks[0]),
         *(key.succession(after.id, check) for key, after, check in zip(keys, keys[1:], checks[1:], strict=False)),
     ]
     if not all(hmac.compare_digest(one, other) for one, other in zip(said, right, strict=True)):

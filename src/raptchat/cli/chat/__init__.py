@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperOption
 
-from raptchat.cli.chat.ask import Ask, run_chat, run_dry
+from raptchat.cli.chat.ask import Ask, run_chat
 from raptchat.cli.chat.request_fields import request_fields
 from raptchat.cli.command import Command
 from raptchat.cli.invocation import Invocation, invocation
@@ -198,6 +198,8 @@ def chat(
 
         converse(ask, run)
     elif dry_run:
+        from raptchat.cli.chat.dry_run import run_dry
+
         run_dry(ask, run)
     else:
         run_chat(ask, run)

@@ -1,30 +1,28 @@
 """One question of a group: sent in its session or in private, and its reply shown."""
 
 import shlex
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from raptchat import naming
-from raptchat.cli import documents
 from raptchat.cli.chat.notes import cite, usage_line, warn
 from raptchat.cli.chat.pace import Pace
 from raptchat.cli.invocation import Invocation
 from raptchat.errors import IncompleteReplyError, SessionNotFoundError, WrongGroupError
 from raptchat.records import Attachment, Chunk, ContentChunk, DoneChunk, Group, Message, Progress, Session
-from raptchat.render import tables
 from raptchat.render.reply import ReasoningView, ReplyFormat, show
 from raptchat.render.waiting import Waiting
 
 if TYPE_CHECKING:
     from raptchat.chat import ChatService
+    from raptchat.cli.documents import Document
     from raptchat.schema import Schema
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """What `chat` was asked for."""
 
     prompt: str
@@ -40,7 +38,7 @@ class Ask:
     timeout: float | None = None
     show_usage: bool = False
     quiet: bool = False
-    options: dict[str, object] = field(default_factory=dict)
+    options: Mapping[str, object] = MappingProxyType({})
     attachments: tuple[Attachment, ...] = ()
     reasoning: ReasoningView = ReasoningView.FOLD
     schema: "Schema | None" = None
@@ -54,38 +52,11 @@ def run_chat(ask: Ask, run: Invocation) -> None:
     check_prompt(ask.prompt, with_attachments=bool(ask.attachments))
     service = ChatService(run.factory)
     introduce(ask, run)
-    _check_attachments(ask, run)
-    session = open_session(ask, run, service)
-    answer(ask, run, service, session, [_question(ask)])
-
-
-def run_dry(ask: Ask, run: Invocation) -> None:
-    """Show the request that would be sent; nothing is sent or stored."""
-    from raptchat.chat import ChatService, check_prompt
-    from raptchat.credentials import CredentialService
-    from raptchat.providers.request import request_form
-
-    check_prompt(ask.prompt, with_attachments=bool(ask.attachments))
-    service = ChatService(run.factory)
-    credentials = CredentialService(run.factory)
-    credential = credentials.require_active(ask.group)
-    credentials.check_endpoint(credential)
-    _check_attachments(ask, run)
-    session = find_session(ask, run)
-    context = service.context(ask.group, session, system=ask.system)
-    messages = [*context, _question(ask)]
-    model = service.model_for(ask.group, session, ask.model)
-    tables.document(
-        run.terminal,
-        {
-            "group": ask.group.name,
-            "reason": ask.reason,
-            "credentialId": credential.id,
-            "keyHint": credential.key_hint,
-            "url": f"{credentials.url_of(credential)}/chat/completions",
-            "request": request_form(messages, model, service.options_for(session, ask.options), short=True),
-        },
-    )
+    check_attachments(ask, run)
+    session, draft = _resumed(ask, run), None
+    if session is None and not ask.private:
+        session = draft = service.draft_session(ask.group.id, model=ask.model, system=ask.system)
+    answer(ask, run, service, session, [question(ask)], draft=draft)
 
 
 def introduce(ask: Ask, run: Invocation) -> None:
@@ -128,12 +99,15 @@ def open_session(ask: Ask, run: Invocation, service: "ChatService") -> Session |
     """The session for a message: the one to go on with, a new one, or none when it is private."""
     if ask.private:
         return None
-    if session := find_session(ask, run):
-        if ask.system is not None:
-            with run.factory.store.write():
-                run.factory.store.sessions.set(session.id, system_prompt=ask.system or None)
-        return session
-    return service.create_session(ask.group.id, model=ask.model, system=ask.system)
+    return _resumed(ask, run) or service.create_session(ask.group.id, model=ask.model, system=ask.system)
+
+
+def _resumed(ask: Ask, run: Invocation) -> Session | None:
+    session = None if ask.private else find_session(ask, run)
+    if session is not None and ask.system is not None:
+        with run.factory.store.write():
+            run.factory.store.sessions.set(session.id, system_prompt=ask.system or None)
+    return session
 
 
 def answer(
@@ -143,11 +117,13 @@ def answer(
     session: Session | None,
     messages: list[Message],
     instead_of: int | None = None,
+    draft: Session | None = None,
 ) -> None:
     """Send the last of *messages*, in its session or with the others where there is none, and show its reply.
 
-    In a session the reply takes the place of the messages from *instead_of* on. However it ends, what had arrived
-    is kept and was written, and the terminal is at the beginning of a line.
+    In a session the reply takes the place of the messages from *instead_of* on; a *draft* of one is stored with
+    the question. However it ends, what had arrived is kept and was written, and the terminal is at the beginning
+    of a line.
     """
     pace = Pace()
     with _waiting(ask, run, service, session) as waiting:
@@ -156,7 +132,7 @@ def answer(
             pace.ask()
             waiting.note(now)
 
-        chunks = _send(ask, service, session, messages, progress, instead_of)
+        chunks = _send(ask, service, session, messages, progress, instead_of, draft)
         with closing(chunks):
             _show_reply(ask, run, chunks, session, waiting=waiting, pace=pace)
 
@@ -168,6 +144,7 @@ def _send(
     messages: list[Message],
     progress: Callable[[Progress], None],
     instead_of: int | None,
+    draft: Session | None,
 ) -> Generator[Chunk]:
     if session is None:
         return service.send_private(
@@ -188,6 +165,7 @@ def _send(
         attachments=messages[-1].attachments,
         progress=progress,
         instead_of=instead_of,
+        draft=draft,
     )
 
 
@@ -206,7 +184,7 @@ def _show_reply(
     then it was kept and all is said.
     """
 
-    def document(done: DoneChunk) -> documents.Document:
+    def document(done: DoneChunk) -> "Document":
         return _document(ask, session, done)
 
     # A block to extract is known at the end only; until then nothing is shown.
@@ -224,11 +202,11 @@ def _show_reply(
         )
     except IncompleteReplyError as error:
         if ask.how is ReplyFormat.JSON and isinstance(error.partial, DoneChunk) and error.partial.content:
-            tables.document(run.terminal, document(error.partial))
+            _write(run, document(error.partial))
         raise
     assert done is not None  # a service that does not raise says so last
     if ask.how is ReplyFormat.JSON:
-        tables.document(run.terminal, document(done))
+        _write(run, document(done))
     elif ask.extract and ask.how is not ReplyFormat.JSONL:
         _show_block(ask, run, done)
     warn(run.terminal, done, asked=_model(ask, run, session), options=ask.options)
@@ -239,11 +217,12 @@ def _show_reply(
     _check_shape(ask, session, done)
 
 
-def _question(ask: Ask) -> Message:
+def question(ask: Ask) -> Message:
+    """The message that is asked for."""
     return Message("user", ask.prompt, attachments=ask.attachments)
 
 
-def _check_attachments(ask: Ask, run: Invocation) -> None:
+def check_attachments(ask: Ask, run: Invocation) -> None:
     """`UsageError` for an attachment that the model is known not to take, before anything is sent or stored."""
     if ask.attachments:
         from raptchat.models import Models
@@ -296,8 +275,16 @@ def _check_shape(ask: Ask, session: Session | None, done: DoneChunk) -> None:
         ask.schema.check(wanted)
 
 
-def _document(ask: Ask, session: Session | None, done: DoneChunk) -> documents.Document:
-    document: documents.Document = {
+def _write(run: Invocation, document: "Document") -> None:
+    from raptchat.render import tables
+
+    tables.document(run.terminal, document)
+
+
+def _document(ask: Ask, session: Session | None, done: DoneChunk) -> "Document":
+    from raptchat.cli import documents
+
+    document: Document = {
         "group": ask.group.name,
         "session": session.id if session else None,
         "model": done.model,

@@ -6,7 +6,6 @@ several candidates without touching the line do they say what they are. Whatever
 is no place to say it.
 """
 
-import gc
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -29,13 +28,10 @@ _LONGEST_DESCRIPTION = 100
 
 def answer(app: "TyperGroup", shell: str) -> NoReturn:
     """Write what *shell* reads on standard output, and end the process."""
-    # The process ends before there is anything worth collecting.
-    gc.disable()
     terminal = Terminal.of_process()
     with suppress(Exception):
         terminal.write(answered(app, shell, sys.argv[1:], os.environ, encoding=terminal.out.encoding))
-    # Nothing is open any more, and to tear the interpreter down would take as long as to find the answer.
-    os._exit(0)
+    sys.exit(0)
 
 
 def answered(

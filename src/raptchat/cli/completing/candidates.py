@@ -87,7 +87,7 @@ def candidates(asked: Asked) -> Candidates:
 
 
 def _groups(asked: Asked) -> list[Named]:
-    return [(group.name, group.description) for group in asked.store.groups.all()]
+    return [(group.name, group.description) for group in asked.store.groups.beginning(asked.word, _MOST)]
 
 
 def _sessions(asked: Asked, group_id: str | None = None) -> list[Named]:
@@ -114,7 +114,7 @@ def _credentials(asked: Asked) -> list[Named]:
 
 
 def _chosen_groups(asked: Asked) -> "list[Group]":
-    """The group that the command would be paid by; all of them when none is chosen."""
+    """The group that the command would be paid by; some of them when none is chosen."""
     from raptchat.cli.options import choose_group
 
     # Of `group set G --model` it is the group that is changed.
@@ -122,7 +122,7 @@ def _chosen_groups(asked: Asked) -> "list[Group]":
     try:
         return [choose_group(asked.run, word).group]
     except NoGroupError:
-        return asked.store.groups.all()
+        return asked.store.groups.beginning("", _MOST_GROUPS_LISTS)
 
 
 def _models(asked: Asked) -> Iterable[Named]:
@@ -130,7 +130,7 @@ def _models(asked: Asked) -> Iterable[Named]:
 
     settings = asked.settings
     found: dict[str, str | None] = {**settings.aliases}
-    for group in _chosen_groups(asked)[:_MOST_GROUPS_LISTS]:
+    for group in _chosen_groups(asked):
         remembered = model_cache.read(settings.paths.models_file(group.id))
         found.update({model.id: model.name for model in remembered.models} if remembered is not None else {})
     return found.items()

@@ -36,10 +36,10 @@ _UNDECIDED = re.compile(r"[-=*_+>#~`|:$\\ ]*(?:\d+[.)]?)? *")
 
 
 class Blocks:
-    """The blocks that are open; *rows* holds what is finished, one row of the page each, until it is taken."""
+    """The blocks that are open; *rows* holds what is finished, one row of *page* each, until it is taken."""
 
     def __init__(self, page: Page) -> None:
-        self._page = page
+        self.page = page
         self._open: tuple[Container, ...] = ()
         self._leaf: Leaf | None = None
         self._unread = ""
@@ -222,7 +222,7 @@ class Blocks:
         else:
             number = int(found[1] or 0)
             self._start(None, depth)
-        sign = f"{number:>2} " if found[1] else f" {self._page.signs.bullet} "
+        sign = f"{number:>2} " if found[1] else f" {self.page.signs.bullet} "
         self._open += (List(kind, number), Item(indent + found.end() + spaces, sign, is_blank))
         return rest[spaces:]
 
@@ -252,7 +252,7 @@ class Blocks:
 
     def _begin_block(self, *, is_gap: bool) -> None:
         if is_gap and self._gap is None:
-            self._gap = self._page.row(self._margin())
+            self._gap = self.page.row(self._margin())
         self._is_after_blank = False
 
     def _close(self, depth: int) -> None:
@@ -273,33 +273,33 @@ class Blocks:
                 self._gap = None
             if any(isinstance(container, Quote) for container in self._open):
                 line.stylize_before("markdown.block_quote")
-            self.rows.append(self._page.row(self._margin().append_text(line) if self._open else line))
+            self.rows.append(self.page.row(self._margin().append_text(line) if self._open else line))
             if self._open and not self._open[-1].is_begun:
                 self._open = tuple(replace(container, is_begun=True) for container in self._open)
             self._is_begun, self._is_after_blank = True, False
 
     def _margin(self) -> Text:
         """What stands to the left of the next row: the bars and signs of the blocks around it."""
-        margin, room = Text(), self._page.width // 2
+        signs: list[tuple[str, str]] = []
+        room = self.page.width // 2
         for container in reversed(self._open):
             match container:
                 case Quote():
-                    sign = Text(f"{self._page.signs.bar} ", "markdown.block_quote")
-                case Item(sign=text, is_begun=False):
-                    style = "markdown.item.number" if any(map(str.isdigit, text)) else "markdown.item.bullet"
-                    sign = Text(text, style)
-                case Item(sign=text):
-                    sign = Text(" " * len(text))
+                    sign, style = f"{self.page.signs.bar} ", "markdown.block_quote"
+                case Item(sign=sign, is_begun=False):
+                    style = "markdown.item.number" if any(map(str.isdigit, sign)) else "markdown.item.bullet"
+                case Item(sign=sign):
+                    sign, style = " " * len(sign), ""
                 case _:
                     continue
             room -= len(sign)
             if room < 0:
                 break
-            margin = Text().append_text(sign).append_text(margin)
-        return margin
+            signs.append((sign, style))
+        return Text.assemble(*reversed(signs))
 
     def _column(self) -> Column:
-        return Column(self._page, self._page.width - len(self._margin()))
+        return Column(self.page, self.page.width - len(self._margin()))
 
 
 def _indent(line: str) -> int:

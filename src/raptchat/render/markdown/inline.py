@@ -6,13 +6,17 @@ and what LaTeX takes for a formula stays as it was written.
 
 import re
 from collections.abc import Iterable
+from functools import cache
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.rules_inline import StateInline
-from markdown_it.token import Token
 from rich.text import Text
 
 from raptchat.outside import safe
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
 
 # A dollar is money unless the formula touches both of its dollars and no digit follows (the rule of Pandoc's
 # tex_math_dollars); and `$HOME` in code is no end of what began as money.
@@ -46,7 +50,7 @@ def inline(source: str) -> Text:
     """*source*, the text of one block, as it looks; a newline in it is a hard break."""
     text = Text()
     if _MARKUP.search(source):
-        _write(text, _PARSER.parseInline(source)[0].children or ())
+        _write(text, _parser().parseInline(source)[0].children or ())
     else:
         text.append(source)
     return text
@@ -96,7 +100,7 @@ def _toggle(runs: set[str], source: str, run: re.Match[str]) -> None:
         runs.add(run[0])
 
 
-def _math(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-it calls it so
+def _math(state: "StateInline", silent: bool) -> bool:  # noqa: FBT001 - markdown-it calls it so
     formula = _MATH.match(state.src, state.pos, state.posMax)
     if formula is None:
         return False
@@ -106,16 +110,17 @@ def _math(state: StateInline, silent: bool) -> bool:  # noqa: FBT001 - markdown-
     return True
 
 
-def _parser() -> MarkdownIt:
+@cache
+def _parser() -> "MarkdownIt":
+    # Plain words need none.
+    from markdown_it import MarkdownIt
+
     parser = MarkdownIt("commonmark", {"html": False}).enable("strikethrough")
     parser.inline.ruler.before("escape", "math", _math)
     return parser
 
 
-_PARSER = _parser()
-
-
-def _write(text: Text, tokens: Iterable[Token]) -> None:
+def _write(text: Text, tokens: "Iterable[Token]") -> None:
     begun: list[int] = []
     links: list[Token] = []
     for token in tokens:
@@ -127,9 +132,7 @@ def _write(text: Text, tokens: Iterable[Token]) -> None:
             case "code_inline":
                 text.append(_shown(token.content), "markdown.code")
             case "image":
-                begin = len(text)
-                _write(text, token.children or [Token("text", "", 0, content="image")])
-                _write_target(text, begin, token, "src")
+                _write_image(text, token)
             case "link_open":
                 links.append(token)
                 begun.append(len(text))
@@ -143,7 +146,15 @@ def _write(text: Text, tokens: Iterable[Token]) -> None:
                 text.append(_shown(token.content))
 
 
-def _write_target(text: Text, begin: int, token: Token, attribute: str) -> None:
+def _write_image(text: Text, image: "Token") -> None:
+    begin = len(text)
+    _write(text, image.children or ())
+    if len(text) == begin:
+        text.append("image")
+    _write_target(text, begin, image, "src")
+
+
+def _write_target(text: Text, begin: int, token: "Token", attribute: str) -> None:
     """Show where the link that *text* has from *begin* on leads, unless that is what it says."""
     target = _shown(str(token.attrs[attribute]))
     if token.info == "auto" or text.plain[begin:] == target:

@@ -5,13 +5,15 @@ than 500 characters comes in its own call. A block keeps no text that it has ret
 independent of it: what is unfinished is drawn with a copy.
 """
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rich.text import Text
 
-from raptchat.render.markdown.highlight import State, highlighted
 from raptchat.render.markdown.inline import inline, settled
 from raptchat.render.markdown.page import Column
+
+if TYPE_CHECKING:
+    from raptchat.render.markdown.highlight import State
 
 _INDENT = "  "
 # Characters that take no cell would never fill a row, and it would be laid out again with each that comes.
@@ -107,13 +109,12 @@ class Code:
 
     def __init__(self, language: str = "") -> None:
         self._language = language
-        self._state = State()
+        self._state: State | None = None
 
     def add(self, line: str, column: Column) -> list[Text]:
         """Take the next line, which is finished at once."""
-        text, self._state = highlighted(line, self._language, self._state)
         width = column.width - len(_INDENT)
-        return [Text(_INDENT).append_text(part) for part in column.page.wrapped(text, width)]
+        return [Text(_INDENT).append_text(part) for part in column.page.wrapped(self._text(line), width)]
 
     def extend(self, piece: str, column: Column) -> list[Text]:
         """Take the next piece of the line, which is a line for the colours and the page."""
@@ -122,6 +123,15 @@ class Code:
     def end(self, column: Column) -> list[Text]:  # noqa: ARG002 - every line was finished
         """Return nothing."""
         return []
+
+    def _text(self, line: str) -> Text:
+        if not self._language:
+            return Text(line)
+        # Pygments is loaded for the first code in a language.
+        from raptchat.render.markdown.highlight import State, highlighted
+
+        text, self._state = highlighted(line, self._language, self._state or State())
+        return text
 
 
 class Fence(Code):

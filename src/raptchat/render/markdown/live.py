@@ -44,7 +44,7 @@ class LiveMarkdownWriter(Writer):
         self._stop()
         try:
             self._raise()
-            self._writer.text(self._take())
+            self._writer.remainder(self._take())
         finally:
             self._writer.end()
 

@@ -55,7 +55,7 @@ class Page:
 
     def row(self, line: Text) -> str:
         """*line* with the escape sequences of its styles (SGR), and no others."""
-        if self._colors is None:
+        if self._colors is None or not (line.spans or line.style):
             return line.plain.rstrip()
         line.rstrip()
         return "".join(

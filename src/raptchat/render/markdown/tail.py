@@ -11,7 +11,9 @@ from raptchat.render import Terminal
 from raptchat.render.terminal_modes import in_foreground
 
 _UP = "\x1b[{}A"
-_ERASE_BELOW = "\x1b[J"
+# From the second cell: tmux takes an erase from a screen's first one for `clear`, and keeps what was there in its
+# scrollback (`scroll-on-clear`).
+_ERASE_BELOW = " \x1b[J\r"
 _ERASE_ROW = "\x1b[K"
 _HIDE_CURSOR, _SHOW_CURSOR = "\x1b[?25l", "\x1b[?25h"
 # Where terminal and rich disagree about the width of a character, a painted line stays one row.

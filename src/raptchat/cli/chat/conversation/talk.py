@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import closing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from raptchat.chat import ChatService, check_prompt
@@ -64,13 +64,13 @@ class Talk:
         """Change the model or the system prompt, here and in the session."""
         changed = {"model": model, "system_prompt": system}
         self._set(**{name: value for name, value in changed.items() if value is not None})
-        self.ask = replace(self.ask, model=model or self.ask.model, system=system or self.ask.system)
+        self.ask = self.ask._replace(model=model or self.ask.model, system=system or self.ask.system)
         self._new = {"model": model or self._new["model"], "system": system or self._new["system"]}
 
     def begin_anew(self) -> None:
         """Leave what was said; the next question begins a new session, with what was last asked for."""
         self.session, self._private, self._unanswered = None, [], None
-        self.ask = replace(self.ask, **self._new)  # type: ignore[arg-type]
+        self.ask = self.ask._replace(**self._new)  # type: ignore[arg-type]
 
     def go_on_with(self, word: str) -> Session:
         """Continue another session of the group, with the model and the system prompt that it has."""
@@ -80,14 +80,14 @@ class Talk:
             )
         self._see_group()
         try:
-            session = find_session(replace(self.ask, session=word, resume=False), self.run)
+            session = find_session(self.ask._replace(session=word, resume=False), self.run)
         except SessionNotFoundError as error:
             # What is typed here and is no command is a question.
             error.hint = error.hint.replace("raptchat sessions list", "/sessions")
             raise
         assert session is not None
         self.session, self._unanswered = session, None
-        self.ask = replace(self.ask, model=None, system=None)
+        self.ask = self.ask._replace(model=None, system=None)
         return session
 
     def messages(self) -> list[Message]:
@@ -112,8 +112,8 @@ class Talk:
         if self.session is None:
             return found
         content = self.run.factory.store.attachments.content
-        return replace(
-            found, attachments=tuple(replace(one, content=content(one.hash)) for one in found.attachments)
+        return found._replace(
+            attachments=tuple(one._replace(content=content(one.hash)) for one in found.attachments)
         )
 
     def take_back(self) -> Message:
@@ -149,7 +149,7 @@ class Talk:
         asked = [one.content for one in self.messages() if one.role == "user" and one.seq >= since]
         # But what another terminal asked in this session meanwhile stays.
         self._unanswered = since if set(asked) == {question.content} else question.seq
-        if self._ask(replace(question, seq=self._unanswered)):
+        if self._ask(question._replace(seq=self._unanswered)):
             self._unanswered = None
 
     def _ask(self, question: Message) -> bool:
@@ -163,7 +163,7 @@ class Talk:
 
             Models(self.run.factory).check_attachments(self.ask.group.id, self.model, question.attachments)
         began = utc_now()
-        ask = replace(self.ask, prompt=question.content, resume=False, session=None)
+        ask = self.ask._replace(prompt=question.content, resume=False, session=None)
         try:
             if self.ask.private:
                 self._send_private(ask, question)
@@ -211,12 +211,12 @@ class Talk:
                 self._private = earlier
                 self.spent.append(heard.done)
             seq = len(self._private) + 1
-            self._private.append(replace(question, seq=seq, state="complete" if heard.text else "failed"))
+            self._private.append(question._replace(seq=seq, state="complete" if heard.text else "failed"))
             if heard.text:
                 reply = Message("assistant", heard.text, seq + 1, heard.state, self.model, utc_now())
                 if heard.done is not None:
                     details = heard.done.reasoning_details
-                    reply = replace(reply, reasoning=heard.done.reasoning or None, reasoning_details=details)
+                    reply = reply._replace(reasoning=heard.done.reasoning or None, reasoning_details=details)
                 self._private.append(reply)
 
     def _cost_since(self, began: str) -> str:
@@ -247,7 +247,7 @@ class Talk:
             raise GroupNotFoundError(f"the group `{known.name}` was removed meanwhile", hint="/exit")
         if group.name != known.name:
             self.run.terminal.say(f"the group `{known.name}` is called `{group.name}` now")
-        self.ask = replace(self.ask, group=group)
+        self.ask = self.ask._replace(group=group)
 
     def _set(self, **values: str) -> None:
         if self.session is not None:
