@@ -58,6 +58,12 @@ def proof(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """The benchmark: raptchat beside its peers and the limits; `-- --quick` takes two minutes."""
+    session.run("python", "benchmarks/run.py", *session.posargs)
+
+
+@nox.session(default=False)
 def mutants(session: nox.Session) -> None:
     """Change the sealing, the vault, the sanitiser and the URL check in every small way: a test must notice."""
     session.install("-e", ".", "mutmut>=3.8,<4", *nox.project.dependency_groups(GROUPS, "test"))
