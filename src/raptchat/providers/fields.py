@@ -10,14 +10,11 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import get_args
 
 from raptchat.errors import UsageError
 from raptchat.outside import safe_line, shortened, without_keys
-from raptchat.providers.request import OWN_FIELDS
-
-Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
-PdfEngine = Literal["cloudflare-ai", "mistral-ocr", "native"]
+from raptchat.providers.request import OWN_FIELDS, Effort
 
 _MOST_SHOWN = 80
 _NEAR = 0.8

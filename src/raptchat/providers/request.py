@@ -8,6 +8,7 @@ import binascii
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from raptchat.errors import UsageError
 from raptchat.media_types import AUDIO_FORMATS
@@ -20,6 +21,9 @@ MOST_ATTACHED_BYTES = 64 * 1024 * 1024
 
 # What is decided here, and by no option.
 OWN_FIELDS = ("messages", "model", "stream")
+
+Effort = Literal["max", "xhigh", "high", "medium", "low", "minimal", "none"]
+PdfEngine = Literal["cloudflare-ai", "mistral-ocr", "native"]
 
 _PDF_PLUGIN = "file-parser"
 # Where nothing is said the gateway reads a PDF with an engine that costs money, unless the model reads PDF itself.

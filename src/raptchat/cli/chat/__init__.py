@@ -1,5 +1,6 @@
 """`raptchat chat`: one question answered, or a conversation."""
 
+from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -7,14 +8,13 @@ import typer
 from typer.core import TyperOption
 
 from raptchat.cli.chat.ask import Ask, run_chat
-from raptchat.cli.chat.request_fields import request_fields
 from raptchat.cli.command import Command
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import GroupOption, choose_group
 from raptchat.cli.piped import read_piped
 from raptchat.config import check_model
 from raptchat.errors import UsageError
-from raptchat.providers.fields import Effort, PdfEngine
+from raptchat.providers.request import Effort, PdfEngine
 from raptchat.records import Attachment
 from raptchat.render.reply import ReasoningView, ReplyFormat
 
@@ -165,7 +165,7 @@ def chat(
         "--schema": shape,
         "--pdf-engine": pdf_engine,
     }
-    options = request_fields(run, flags, _pairs(ctx, "-o"))
+    options = _options(run, flags, _pairs(ctx, "-o"))
     files = [*((word, None) for word in attach or ()), *_pairs(ctx, "--at")]
     attaches_stdin = _attaches_stdin(files, prompt, no_stdin=no_stdin)
     chosen = choose_group(run, group)
@@ -203,6 +203,15 @@ def chat(
         run_dry(ask, run)
     else:
         run_chat(ask, run)
+
+
+def _options(run: Invocation, flags: Mapping[str, object], pairs: Pairs) -> dict[str, object]:
+    given = {flag: value for flag, value in flags.items() if value is not None and value is not False}
+    if not given and not pairs:
+        return {}
+    from raptchat.cli.chat.request_fields import request_fields
+
+    return request_fields(run, given, pairs)
 
 
 def _format(run: Invocation, wanted: list[ReplyFormat]) -> ReplyFormat:

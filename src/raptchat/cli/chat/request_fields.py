@@ -27,7 +27,7 @@ _OF_FLAGS: dict[str, Callable[[Any], dict[str, object]]] = {
 def request_fields(
     run: Invocation, flags: Mapping[str, object], pairs: Iterable[tuple[str, str]]
 ) -> dict[str, object]:
-    """The fields that *flags* (by name, `None` or `False` where not given) and the *pairs* of `-o` come to.
+    """The fields that *flags*, those that were given, by name, and the *pairs* of `-o` come to.
 
     What is odd about them is said on standard error. Raises `UsageError` for a field that cannot be set or has no
     such value, and where two of them say different things.
@@ -36,8 +36,7 @@ def request_fields(
     for name, text in pairs:
         found = fields.combine(found, {name: fields.read(name, text)}, f"-o {name}")
     for flag, value in flags.items():
-        if value is not None and value is not False:
-            found = fields.combine(found, _OF_FLAGS[flag](value), flag)
+        found = fields.combine(found, _OF_FLAGS[flag](value), flag)
     for note in fields.check(found):
         run.terminal.say(note)
     return found
