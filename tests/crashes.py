@@ -177,8 +177,9 @@ def _check(work: Work, home: Home, ended: Ended, what: str, may_end: set[int]) -
 class Stage:
     """The warm process, as the tests see it."""
 
-    def __init__(self, pool: ProcessPoolExecutor) -> None:
+    def __init__(self, pool: ProcessPoolExecutor, revive: Callable[[], bool]) -> None:
         self._pool = pool
+        self._revive = revive
 
     def count_lines(self, name: str) -> int:
         """How many lines of raptchat the work *name* runs."""
@@ -209,13 +210,20 @@ class Stage:
         return self._ask(_lock_out, name)
 
     def _ask(self, function: Callable[..., T], *words: object) -> T:
+        try:
+            return self._pool.submit(function, *words).result(2 * PATIENCE_SECONDS)
+        except BaseException:
+            if not self._revive():
+                raise
+        # The keyring's daemon had died of a client that was killed: that trial says nothing of us.
         return self._pool.submit(function, *words).result(2 * PATIENCE_SECONDS)
 
 
 @contextmanager
-def stage(*, disk_bytes: int | None = None) -> Iterator[Stage]:
+def stage(*, disk_bytes: int | None = None, revive: Callable[[], bool] = lambda: False) -> Iterator[Stage]:
     """A warm process with the environment of now; its files, synced again and again, are in memory if they can.
 
+    *revive* starts a keyring's daemon again that has died, and says whether it had.
     With *disk_bytes* they are on a small disk of their own. Raises `OSError` where there can be none.
     """
     memory = Path("/dev/shm")
@@ -223,4 +231,4 @@ def stage(*, disk_bytes: int | None = None) -> Iterator[Stage]:
         pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         with pool:
             pool.submit(_begin, Path(folder), disk_bytes).result(PATIENCE_SECONDS)
-            yield Stage(pool)
+            yield Stage(pool, revive)

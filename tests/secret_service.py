@@ -96,6 +96,19 @@ class SecretService:
         settings.write_text(BUS_SETTINGS.format(socket=self._home / "bus"))
         self._bus = self._popen("dbus-daemon", f"--config-file={settings}", "--nofork", "--nopidfile")
         self._wait_until(self._listens)
+        self._start_daemon(initialised=initialised)
+
+    def revive(self) -> bool:
+        """Start the daemon again if it has died, with the keyring that it had; whether it had died.
+
+        It does, once in many thousands, when a client is killed in the middle of a call.
+        """
+        if self._daemon is None or self._daemon.poll() is None:
+            return False
+        self._start_daemon(initialised=True)
+        return True
+
+    def _start_daemon(self, *, initialised: bool) -> None:
         unlock = ["--unlock"] if initialised else []
         self._daemon = self._popen(
             "gnome-keyring-daemon", "--foreground", "--components=secrets", *unlock, password=PASSWORD
@@ -226,6 +239,7 @@ def shared_daemon() -> Iterator[SecretService]:
 @pytest.fixture
 def secret_service(shared_daemon: SecretService) -> SecretService:
     """An unlocked, empty keyring. Tests may lock it, and must not kill it."""
+    shared_daemon.revive()
     shared_daemon.clear()
     return shared_daemon
 

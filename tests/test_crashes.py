@@ -48,8 +48,9 @@ def works(request: pytest.FixtureRequest, gateway: DemoGateway, monkeypatch: pyt
 
 
 @pytest.fixture
-def stage(works: list[str]) -> Iterator[Stage]:
-    with crashes.stage() as stage:
+def stage(request: pytest.FixtureRequest, works: list[str]) -> Iterator[Stage]:
+    keyring = request.getfixturevalue("shared_daemon") if any(WORKS[name].keyring for name in works) else None
+    with crashes.stage(revive=keyring.revive if keyring else lambda: False) as stage:
         yield stage
 
 

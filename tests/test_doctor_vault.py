@@ -16,7 +16,6 @@ from secret_service import SecretService
 from raptchat.config import Settings
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.factory import Factory
-from raptchat.vault import keyring as os_keyring
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -301,8 +300,8 @@ def test_a_keyring_that_a_variable_names_is_said(in_keyring: Run, monkeypatch: p
 def test_a_keyring_that_does_not_answer_is_given_up(
     in_keyring: Run, secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 2.3)
-    monkeypatch.setattr(os_keyring, "NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 2.3)
+    monkeypatch.setattr("raptchat.vault.patience.NOTICE_SECONDS", 0.1)
     with secret_service.nobody_at_the_display():
         secret_service.lock()
         said = in_keyring("doctor --offline", exit_code=1)

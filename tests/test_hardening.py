@@ -160,7 +160,9 @@ _OPEN = "from raptchat import Factory\nwith Factory() as factory: factory.vault.
 _ADD = "from raptchat.cli import app\napp(['group', 'add-key', 'biology', '--key-file', 'api.key'])"
 
 
-@pytest.mark.parametrize(("kind", "code"), [("file", _OPEN), ("passphrase", _OPEN), ("file", _ADD)])
+@pytest.mark.parametrize(
+    ("kind", "code"), [("file", _OPEN), ("named", _OPEN), ("passphrase", _OPEN), ("file", _ADD)]
+)
 def test_no_core_file_can_be_written_from_before_the_first_secret_is_read(
     home: Path, monkeypatch: pytest.MonkeyPatch, kind: str, code: str
 ) -> None:
@@ -173,10 +175,12 @@ def test_no_core_file_can_be_written_from_before_the_first_secret_is_read(
     if kind == "passphrase":
         monkeypatch.setenv("RAPTCHAT_PASSPHRASE_FILE", str(secret))
     with Factory() as factory:
-        if kind == "file":
-            factory.vault.init("file", path=home.parent / "master.key")
-        else:
+        if kind == "passphrase":
             factory.vault.init("passphrase")
+        else:
+            factory.vault.init("file", path=home.parent / "master.key")
+    if kind == "named":
+        monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(home.parent / "master.key"))
 
     said = subprocess.run(
         [sys.executable, "-c", _WATCH % code],

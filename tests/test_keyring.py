@@ -10,6 +10,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from secret_service import SecretService, running_secret_service
 
 from raptchat import Factory
 from raptchat.errors import RaptchatError, VaultLockedError, VaultUnavailableError
-from raptchat.vault import keyring as os_keyring
-from raptchat.vault.keyring import ALLOWED, OsKeyring, Patience
+from raptchat.vault.keyring import ALLOWED, OsKeyring
+from raptchat.vault.patience import Patience
 
 SERVICE = "raptchat:store-1:entry-1"
 SECRET = "c2VudGluZWwtMzItYnl0ZXMtb2Ytc2VjcmV0LWtleSE="
@@ -174,7 +175,7 @@ def test_a_secret_comes_back_until_it_is_deleted(
 
     assert secret_service.services() == {SERVICE}
     assert remembered(chosen.backend).get(SERVICE) == SECRET
-    chosen.delete(SERVICE)
+    remembered(chosen.backend).delete(SERVICE)
     assert chosen.get(SERVICE) is None
     chosen.delete(SERVICE)
     assert keyring_threads() == []
@@ -191,16 +192,17 @@ def test_an_entry_is_never_overwritten(secret_service: SecretService, monkeypatc
     assert remembered().get(SERVICE) == "the first"
 
 
+@pytest.mark.parametrize("opening", [choose, remembered])
 @pytest.mark.parametrize("method", ["get", "put", "delete"])
 def test_a_locked_keyring_without_a_display_says_how_to_unlock_it(
-    secret_service: SecretService, monkeypatch: pytest.MonkeyPatch, method: str
+    secret_service: SecretService, monkeypatch: pytest.MonkeyPatch, method: str, opening: Callable[[], OsKeyring]
 ) -> None:
     secret_service.apply(monkeypatch)
     remembered().put(SERVICE, SECRET)
     secret_service.lock()
     arguments = (SERVICE, SECRET) if method == "put" else (SERVICE,)
 
-    error = refused(lambda: getattr(choose(), method)(*arguments))
+    error = refused(lambda: getattr(opening(), method)(*arguments))
 
     assert isinstance(error, VaultLockedError)
     assert "is locked" in str(error)
@@ -228,8 +230,8 @@ def test_a_locked_keyring_with_nobody_at_the_display_ends_at_the_deadline(
     secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     secret_service.apply(monkeypatch)
-    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.5)
-    monkeypatch.setattr(os_keyring, "NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr("raptchat.vault.patience.NOTICE_SECONDS", 0.1)
     secret_service.lock()
     told: list[str] = []
     chosen = OsKeyring.choose({}, patience=Patience(interactive=False, tell=told.append))
@@ -252,11 +254,26 @@ def test_a_locked_keyring_with_nobody_at_the_display_ends_at_the_deadline(
     assert keyring_threads() == []
 
 
+def test_a_keyring_that_is_unlocked_elsewhere_while_it_asks_is_read(
+    secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret_service.apply(monkeypatch)
+    remembered().put(SERVICE, SECRET)
+    secret_service.lock()
+    with ThreadPoolExecutor(1) as pool:
+        with secret_service.nobody_at_the_display() as shown:
+            reading = pool.submit(remembered().get, SERVICE)
+            assert shown.wait(20), "no prompt was asked for"
+            secret_service.unlock()
+        assert reading.result(20) == SECRET
+
+
 def test_ctrl_c_works_while_the_keyring_waits(secret_service: SecretService) -> None:
     secret_service.lock()
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from raptchat.vault.keyring import OsKeyring, Patience\n"
+        "from raptchat.vault.keyring import OsKeyring\n"
+        "from raptchat.vault.patience import Patience\n"
         "patience = Patience(interactive=True, tell=print)\n"
         f"OsKeyring.remembered({SECRET_SERVICE!r}, patience=patience).get({SERVICE!r})"
     )
@@ -274,6 +291,18 @@ def test_ctrl_c_works_while_the_keyring_waits(secret_service: SecretService) -> 
     assert said.rstrip().endswith("KeyboardInterrupt")
 
 
+def test_a_daemon_that_died_is_started_again_for_the_tests_that_follow(
+    fresh_secret_service: SecretService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh_secret_service.apply(monkeypatch)
+    assert not fresh_secret_service.revive()
+
+    fresh_secret_service.kill_daemon()
+
+    assert fresh_secret_service.revive()
+    assert fresh_secret_service.services() == set()
+
+
 def test_a_keyring_that_was_never_set_up_is_not_available(monkeypatch: pytest.MonkeyPatch) -> None:
     with running_secret_service(initialised=False) as service:
         service.apply(monkeypatch)
@@ -283,6 +312,18 @@ def test_a_keyring_that_was_never_set_up_is_not_available(monkeypatch: pytest.Mo
     assert isinstance(error, VaultUnavailableError)
     assert "not available: Failed to create the collection" in str(error)
     assert "raptchat vault init --file PATH" in error.hint
+
+
+@pytest.mark.parametrize("method", ["get", "delete"])
+def test_to_look_for_an_entry_or_to_remove_it_nobody_is_asked_to_make_a_keyring(
+    monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 2.0)
+    with running_secret_service(initialised=False) as service, service.nobody_at_the_display() as shown:
+        service.apply(monkeypatch)
+
+        assert getattr(remembered(), method)(SERVICE) is None
+        assert not shown.is_set()
 
 
 def test_a_daemon_that_dies_between_two_calls_is_not_available(
@@ -320,7 +361,8 @@ def test_two_first_runs_at_once_both_keep_their_secret(
 ) -> None:
     code = (
         "import sys\n"
-        "from raptchat.vault.keyring import OsKeyring, Patience\n"
+        "from raptchat.vault.keyring import OsKeyring\n"
+        "from raptchat.vault.patience import Patience\n"
         "chosen = OsKeyring.choose(patience=Patience(interactive=False, tell=print))\n"
         "print('ready', flush=True); sys.stdin.readline()\n"
         "chosen.put(sys.argv[1], sys.argv[1] + ' secret')\n"
@@ -361,7 +403,8 @@ def test_no_entry_points_are_scanned(secret_service: SecretService, opening: str
     code = (
         "import keyring\n"
         "from keyring.compat.py312 import metadata\n"
-        "from raptchat.vault.keyring import OsKeyring, Patience\n"
+        "from raptchat.vault.keyring import OsKeyring\n"
+        "from raptchat.vault.patience import Patience\n"
         "scans = []\n"
         "metadata.entry_points = lambda **wanted: scans.append(wanted) or ()\n"
         f"{opening}, patience=Patience(interactive=False, tell=print)).get({SERVICE!r})\n"
@@ -434,7 +477,7 @@ def test_a_bus_that_accepts_and_never_answers_is_given_up(
 def test_a_bus_that_falls_silent_after_the_greeting_ends_at_the_deadline(
     monkeypatch: pytest.MonkeyPatch, short_folder: Path
 ) -> None:
-    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 0.5)
     with listening(short_folder / "bus", monkeypatch, greeting=b"OK 0123456789abcdef0123456789abcdef\r\n"):
         error = refused(choose, within=2)
         waiting = keyring_threads()
@@ -639,7 +682,7 @@ def test_what_a_backend_says_cannot_act_on_the_terminal_or_show_the_secret() -> 
 def test_a_script_and_a_person_have_a_deadline_each(
     monkeypatch: pytest.MonkeyPatch, *, interactive: bool, deadline: str
 ) -> None:
-    monkeypatch.setattr(os_keyring, deadline, 0.05)
+    monkeypatch.setattr(f"raptchat.vault.patience.{deadline}", 0.05)
     end = threading.Event()
 
     class Hanging(InMemory):
@@ -659,7 +702,7 @@ def test_a_script_and_a_person_have_a_deadline_each(
 
 
 def test_the_first_slow_answer_is_announced_and_a_fast_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os_keyring, "NOTICE_SECONDS", 0.05)
+    monkeypatch.setattr("raptchat.vault.patience.NOTICE_SECONDS", 0.05)
     announced = threading.Event()
 
     class Slow(InMemory):
@@ -685,7 +728,7 @@ def test_the_first_slow_answer_is_announced_and_a_fast_one_is_not(monkeypatch: p
 
 
 def test_once_a_call_was_given_up_the_next_is_not_even_tried(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.05)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 0.05)
     end = threading.Event()
     calls: list[str] = []
 
@@ -733,7 +776,7 @@ def test_a_backend_is_imported_before_anything_is_waited_for(monkeypatch: pytest
 
 
 def test_what_one_call_takes_the_next_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 20.0)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 20.0)
     never = threading.Event()
 
     class Slow(InMemory):
@@ -756,8 +799,8 @@ def test_a_vault_with_several_entries_in_a_hanging_keyring_waits_once(
         factory.vault.init("keyring")
         factory.vault.add("keyring")
     secret_service.lock()
-    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.5)
-    monkeypatch.setattr(os_keyring, "NOTICE_SECONDS", 0.1)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 0.5)
+    monkeypatch.setattr("raptchat.vault.patience.NOTICE_SECONDS", 0.1)
     told: list[str] = []
 
     with secret_service.nobody_at_the_display(), Factory(tell=told.append) as factory:

@@ -14,8 +14,9 @@ from raptchat import crypto
 from raptchat.errors import DecryptionFailedError, RaptchatError, VaultLockedError, VaultUnavailableError
 from raptchat.records import Slot
 from raptchat.vault import keyring as os_keyring
-from raptchat.vault.keyring import OsKeyring, Patience
+from raptchat.vault.keyring import OsKeyring
 from raptchat.vault.keyring_slot import KeyringKind
+from raptchat.vault.patience import Patience
 
 SERVICE = "raptchat:store-1:entry-1"
 SECRET = "c2VudGluZWwtMzItYnl0ZXMtb2Ytc2VjcmV0LWtleSE="
@@ -74,13 +75,17 @@ def test_each_call_is_made_once_under_the_one_user_name() -> None:
 
     get = ("get", SERVICE, "raptchat")
     deleted = ("delete", SERVICE, "raptchat")
-    assert item.calls == [get, ("set", SERVICE, "raptchat", SECRET), get, get, deleted, get]
+    assert item.calls == [get, ("set", SERVICE, "raptchat", SECRET), get, get, get, deleted, get]
 
 
 def test_what_cannot_be_kept_or_removed_is_told_with_the_entry() -> None:
     class Keeping(Item):
         def delete_password(self, *words: str) -> None:
             self._called("delete", *words)
+
+    class Cancelling(Item):
+        def delete_password(self, *words: str) -> None:
+            raise PasswordDeleteError("Cancelled")
 
     class Forgetting(Item):
         def set_password(self, *words: str) -> None:
@@ -99,7 +104,7 @@ def test_what_cannot_be_kept_or_removed_is_told_with_the_entry() -> None:
         OTHERS,
     )
     assert said(lambda: opened(Keeping(kept=SECRET)).delete(SERVICE)) == (VaultUnavailableError, stays, STATUS)
-    assert said(lambda: opened(Item(PasswordDeleteError("Cancelled"), kept=SECRET)).delete(SERVICE)) == (
+    assert said(lambda: opened(Cancelling(kept=SECRET)).delete(SERVICE)) == (
         VaultUnavailableError,
         f"{stays}: Cancelled",
         STATUS,
@@ -159,8 +164,8 @@ def test_an_entry_that_stays_away_is_not_available() -> None:
 
 
 def test_a_keyring_that_does_not_answer_is_announced_and_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os_keyring, "DEADLINE_SECONDS", 0.1)
-    monkeypatch.setattr(os_keyring, "NOTICE_SECONDS", 0.02)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 0.1)
+    monkeypatch.setattr("raptchat.vault.patience.NOTICE_SECONDS", 0.02)
     end = threading.Event()
     told: list[str] = []
 

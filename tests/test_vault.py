@@ -38,8 +38,11 @@ from raptchat.errors import (
 from raptchat.records import Slot
 from raptchat.secret import Secret
 from raptchat.store import Store
-from raptchat.vault import SlotKind, keyring
+from raptchat.vault import SlotKind
+from raptchat.vault.keyring import OsKeyring
 from raptchat.vault.lock import vault_lock
+from raptchat.vault.opening import Opened
+from raptchat.vault.patience import Patience
 from raptchat.vault.sealing import slot_info, slots_mac
 
 
@@ -86,8 +89,8 @@ def of_keyring(service: SecretService, home: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("RAPTCHAT_HOME", str(home))
     tell: list[str] = []
 
-    def the_keyring() -> keyring.OsKeyring:
-        return keyring.OsKeyring.choose(patience=keyring.Patience(interactive=False, tell=tell.append))
+    def the_keyring() -> OsKeyring:
+        return OsKeyring.choose(patience=Patience(interactive=False, tell=tell.append))
 
     def lose() -> None:
         for entry in service.services():
@@ -941,6 +944,11 @@ def test_the_data_key_shows_nothing_of_itself(factory: Factory) -> None:
     assert repr(data_key._key) not in repr(data_key)
     assert data_key.fingerprint(Secret(KEY)) == data_key.fingerprint(Secret(KEY))
     assert data_key.fingerprint(Secret(KEY)) != data_key.fingerprint(Secret(KEY + "x"))
+    opened = Opened(factory.store.vault.slots()[0], b"a secret", data_key)
+    assert "secret" not in repr(opened)
+    # Nor to whoever prints the attributes of whatever they meet.
+    assert not hasattr(data_key, "__dict__")
+    assert not hasattr(opened, "__dict__")
 
 
 def test_a_key_is_no_longer_put_in_a_core_file(factory: Factory) -> None:
@@ -977,7 +985,7 @@ def test_a_file_system_without_locks_is_an_error_of_the_store(
 def test_whoever_waits_too_long_for_the_other_process_is_told_to_try_again(
     factory: Factory, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keyring, "DEADLINE_SECONDS", 0.1)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 0.1)
     with (
         vault_lock(home / "raptchat.db"),
         open_factory() as other,
@@ -991,7 +999,7 @@ def test_who_waited_for_the_other_process_has_that_much_less_for_the_keyring(
     home: Path, monkeypatch: pytest.MonkeyPatch, work: str
 ) -> None:
     monkeypatch.setenv("RAPTCHAT_MASTER_KEY_FILE", str(home.parent / "master.key"))
-    monkeypatch.setattr(keyring, "DEADLINE_SECONDS", 20.0)
+    monkeypatch.setattr("raptchat.vault.patience.DEADLINE_SECONDS", 20.0)
     Store.open(home / "raptchat.db").close()
     with ExitStack() as held, open_factory() as factory:
         held.enter_context(vault_lock(home / "raptchat.db"))

@@ -70,6 +70,8 @@ class CredentialService:
         `UsageError` for a key, provider or URL that cannot be right, `GroupNotFoundError`, and what making or
         opening the vault does.
         """
+        import uuid
+
         text = api_key.reveal() if isinstance(api_key, Secret) else api_key
         secret = Secret(self.validate_key(text))
         check_known(provider)
@@ -84,8 +86,6 @@ class CredentialService:
                 self._note("deactivate", group, active.id)
             if not allow_shared:
                 self._refuse_shared(group, data_key.fingerprint(secret))
-            import uuid
-
             now = utc_now()
             credential = Credential(
                 id=str(uuid.uuid4()),

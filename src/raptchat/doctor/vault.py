@@ -19,7 +19,7 @@ from raptchat.records import Slot
 
 if TYPE_CHECKING:
     from raptchat.credentials.seal_report import RowCheck, SealReport, SlotCheck
-    from raptchat.vault.keyring import Patience
+    from raptchat.vault.patience import Patience
 
 _KEYRING_VARIABLE = "PYTHON_KEYRING_BACKEND"
 _MOST_LISTED = 5
@@ -141,7 +141,8 @@ def _recovery(slots: list[Slot]) -> Finding:
 
 def _keyring(subject: Subject) -> Iterator[Finding]:
     """Whether there is a keyring for a vault that is to be made."""
-    from raptchat.vault.keyring import OsKeyring, Patience
+    from raptchat.vault.keyring import OsKeyring
+    from raptchat.vault.patience import Patience
 
     try:
         patience = Patience(interactive=False, tell=subject.tell)

@@ -26,7 +26,7 @@ from raptchat.vault.wrapping import holding, proved
 
 if TYPE_CHECKING:
     from raptchat.vault.changes import SlotChanges
-    from raptchat.vault.keyring import Patience
+    from raptchat.vault.patience import Patience
     from raptchat.vault.rotation import Resealer, Rotation
 
 __all__ = ["KINDS", "SlotKind", "SlotStatus", "Vault"]

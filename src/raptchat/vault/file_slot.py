@@ -8,6 +8,7 @@ from pathlib import Path
 from raptchat import crypto, private_file
 from raptchat.errors import DecryptionFailedError, RaptchatError, UsageError, VaultUnavailableError
 from raptchat.records import Slot
+from raptchat.vault.hardening import harden
 from raptchat.vault.slots import RIGHT_ONE, checked, decoded
 
 _KEY_FILE_PREFIX = "raptchat-key-1:"
@@ -29,6 +30,7 @@ class NamedFile:
         """The one line of it; `VaultUnavailableError` or `UsageError` when there is none."""
         assert self.path is not None
         if self._line is None:
+            harden()  # it is read before any slot is opened, which does so too
             self._line = private_file.read_line(self.path, "key file", refusal=VaultUnavailableError)
         return self._line
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from raptchat.errors import RaptchatError, VaultLockedError, VaultUnavailableError
 from raptchat.outside import safe_line, without_keys
+from raptchat.vault.patience import Patience
 
 if TYPE_CHECKING:
     from keyring.backend import KeyringBackend
@@ -26,14 +27,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEADLINE_SECONDS = 10.0
-INTERACTIVE_DEADLINE_SECONDS = 120.0
-NOTICE_SECONDS = 1.5
 # An entry that another process replaces at this moment is not found for an instant.
 RETRY_PAUSES_SECONDS = (0.02, 0.05, 0.1)
 REASON_LENGTH = 200
-
-_WAITING = "waiting for the operating system's keyring; it may be asking for its password in another window"
 
 USER_NAME = "raptchat"
 
@@ -69,40 +65,6 @@ UNLOCK_HINT = (
     if sys.platform == "darwin"
     else "unlock the login keyring in the desktop's password manager, then try again"
 )
-
-
-class Patience:
-    """How long all calls to the keyring together may be waited for, so that no command takes twice the deadline.
-
-    That is 10 seconds, or 120 when *interactive*, where a person may have to type the keyring's password; once a
-    call takes 1.5 seconds, *tell* gets one line that says what is waited for, and no second one. Once a call was
-    given up there is no time left, and the next fails at once.
-    """
-
-    def __init__(self, *, interactive: bool, tell: Callable[[str], None]) -> None:
-        self.deadline = INTERACTIVE_DEADLINE_SECONDS if interactive else DEADLINE_SECONDS
-        self._tell = tell
-        self.renew()
-
-    def renew(self) -> None:
-        """Have all of it again: what a person now asks for is another thing than what was given up."""
-        self.left = self.deadline
-        self._told = False
-
-    def wait(self, done: threading.Event, *, since: float) -> bool:
-        """Wait until *done*; whether it came to that in what time is left. The call began at *since*."""
-        came = done.wait(min(NOTICE_SECONDS, self.left))
-        if not came:
-            if not self._told:
-                self._told = True
-                self._tell(_WAITING)
-            came = done.wait(max(self.left - NOTICE_SECONDS, 0))
-        self.spend(time.monotonic() - since if came else self.left)
-        return came
-
-    def spend(self, seconds: float) -> None:
-        """Have that many seconds less."""
-        self.left = max(self.left - seconds, 0)
 
 
 class OsKeyring:
@@ -178,14 +140,15 @@ class OsKeyring:
 
     def delete(self, service: str) -> None:
         """Remove the entry of *service*; one that was never there is fine."""
+        from keyring.errors import PasswordDeleteError
 
         def remove() -> None:
-            from keyring.errors import PasswordDeleteError
-
+            if self._read(service) is None:
+                return  # backends would make a keyring, where there is none, to look into it
             try:
                 _settled(lambda: self._keyring.delete_password(service, USER_NAME))
             except PasswordDeleteError as error:
-                # Backends raise it also for an entry that was never there, or that another process removed.
+                # Backends raise it also for an entry that another process removed.
                 reason = f": {_reason(error)}"
             else:
                 reason = ""

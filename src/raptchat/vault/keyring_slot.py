@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from raptchat import crypto
 from raptchat.errors import VaultLockedError
 from raptchat.records import Slot
-from raptchat.vault.keyring import OsKeyring, Patience
+from raptchat.vault.keyring import OsKeyring
+from raptchat.vault.patience import Patience
 from raptchat.vault.slots import checked, decoded
 
 

@@ -13,7 +13,7 @@ from raptchat.vault.file_slot import FileKind, NamedFile
 from raptchat.vault.slots import Kind, Person
 
 if TYPE_CHECKING:
-    from raptchat.vault.keyring import Patience
+    from raptchat.vault.patience import Patience
 
 SlotKind = Literal["keyring", "file", "passphrase", "recovery"]
 KINDS: tuple[SlotKind, ...] = get_args(SlotKind)
@@ -33,7 +33,7 @@ class Kinds:
     @cached_property
     def patience(self) -> "Patience":
         """How long the keyring is still waited for, by all that ask it here."""
-        from raptchat.vault.keyring import Patience
+        from raptchat.vault.patience import Patience
 
         return Patience(interactive=self._person.ask is not None, tell=self._person.tell)
 

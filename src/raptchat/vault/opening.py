@@ -38,6 +38,8 @@ class Reading(NamedTuple):
 class Opened:
     """A slot that opened, its secret, and the data key that it holds; printed, it shows none of them."""
 
+    __slots__ = ("key", "secret", "slot")
+
     def __init__(self, slot: Slot, secret: bytes, key: DataKey) -> None:
         self.slot = slot
         self.secret = secret
