@@ -442,6 +442,8 @@ def waits_for(statement: str) -> bool:
     main = threading.main_thread().ident
     assert main is not None
     frame = sys._current_frames()[main]
+    if statement == "BEGIN IMMEDIATE":
+        return frame.f_code.co_name == "_begin_writing"  # between two tries
     return frame.f_code.co_name == "execute" and frame.f_locals.get("sql") == statement
 
 
@@ -560,7 +562,7 @@ def test_a_beginning_that_could_not_be_stored_is_stored_with_the_rest(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, lock: tuple[tuple[str, ...], str]
 ) -> None:
     monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 60)
-    desk.factory.store._connection.execute("PRAGMA busy_timeout = 50")
+    monkeypatch.setattr("raptchat.store.connection.BUSY_SECONDS", 0.05)
     with held(desk.home, ()) as other:
 
         def body() -> Iterator[bytes]:
@@ -590,8 +592,8 @@ def test_the_reply_is_stored_as_soon_as_a_store_that_was_busy_is_free(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("raptchat.turn.AUTOSAVE_SECONDS", 0.01)
+    monkeypatch.setattr("raptchat.store.connection.BUSY_SECONDS", 0.01)
     connection = desk.factory.store._connection
-    connection.execute("PRAGMA busy_timeout = 10")
     attempts: list[str] = []
     with held(desk.home, ()) as other:
 
@@ -1187,6 +1189,31 @@ def test_a_file_that_is_not_what_its_hash_says_is_neither_sent_nor_stored(
     assert str(error) == "the content of `a.png` is not there"
     assert desk.gateway.requests == []
     assert desk.messages() == rows(desk.home, "SELECT * FROM attachments") == []
+
+
+def test_a_draft_is_stored_with_its_first_message_or_not_at_all(desk: Desk) -> None:
+    sessions = desk.factory.store.sessions
+    draft = desk.service.draft_session(desk.group.id, system="Be brief.")
+    wrong = Attachment("a.png", "image/png", hashlib.sha256(b"own").hexdigest(), 3, b"other")
+
+    with pytest.raises(UsageError, match=r"the content of `a\.png`"):
+        list(desk.service.send_message(draft.id, "look", attachments=[wrong], draft=draft))
+    assert sessions.get(draft.id) is None
+
+    list(desk.service.send_message(draft.id, "hello", draft=draft))
+    stored = sessions.get(draft.id)
+    assert stored is not None
+    assert stored == draft._replace(title="hello", last_used_at=stored.last_used_at)
+    assert desk.sent() == [("system", "Be brief."), ("user", "hello")]
+
+
+def test_what_is_paid_by_the_group_of_a_draft_is_stored_in_no_other_session(desk: Desk) -> None:
+    draft = desk.service.draft_session(desk.group.id)
+
+    list(desk.service.send_message(desk.session.id, "hello", draft=draft))
+
+    assert desk.factory.store.sessions.messages(desk.session.id) == []
+    assert [one.role for one in desk.factory.store.sessions.messages(draft.id)] == ["user", "assistant"]
 
 
 def test_a_misspelt_model_is_answered_with_the_nearest_that_is_remembered(desk: Desk) -> None:

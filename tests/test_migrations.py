@@ -13,6 +13,7 @@ from conftest import rows
 
 from raptchat.errors import StoreError
 from raptchat.store import Store
+from raptchat.store.checks import copies
 from raptchat.store.connection import Connection
 from raptchat.store.migrations import STEPS, Step
 from raptchat.store.upgrade import migrate
@@ -88,9 +89,20 @@ def test_without_a_copy_there_is_no_upgrade(path: Path) -> None:
     ):
         migrate(connection, [*STEPS, add_colour])
 
-    assert "was not touched" in refused.value.hint
+    assert "not touched" in refused.value.hint
+    assert "Errno" not in str(refused.value)
     assert path.read_bytes() == before
     assert len(list(path.parent.iterdir())) == 2
+
+
+def test_the_copy_lies_beside_the_store_and_not_beside_a_link_to_it(path: Path, tmp_path: Path) -> None:
+    link = tmp_path / "link.db"
+    link.symlink_to(path)
+    with closing(Connection(link)) as connection:
+        migrate(connection, [*STEPS, add_colour])
+
+    assert copies(path) == (path.with_name(f"raptchat.db.v{len(STEPS)}.bak"),)
+    assert not list(tmp_path.glob("link.db?*"))
 
 
 def test_what_a_killed_upgrade_left_of_its_copy_does_not_stay(path: Path) -> None:

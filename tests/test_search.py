@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -16,7 +16,7 @@ from screen import shown
 from test_terminal_safety import PAYLOADS, acting, hostile
 
 from raptchat.errors import StoreError
-from raptchat.records import FoundMessage, Session
+from raptchat.records import FoundMessage, Session, State
 from raptchat.render import Terminal, search_results
 from raptchat.store import Store, search
 from raptchat.store.search import Query
@@ -370,6 +370,74 @@ def test_in_one_group_every_hit_is_found_however_many_others_have(
 
     assert [one.session_id for one in result.messages] == [session.id]
     assert result.is_all
+
+
+WORDS, SIGNS = ("cell", "cells", "wall", "water", "it"), ("水", "細胞", "++", "&&")
+STATES: tuple[State, ...] = get_args(State)
+
+
+def holds(text: str, term: str) -> bool:
+    """Whether *text*, of words and signs with spaces between, has *term*, without an index."""
+    if term in SIGNS:
+        return term in text
+    words = " ".join(word for word in text.split() if word not in {"++", "&&"})  # which separate words, as a space
+    wanted = re.escape(term.strip('"')).replace(r"\*", r"\S*")
+    return re.search(rf"(?<!\S){wanted}(?!\S)", words) is not None
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_search_finds_what_reading_every_message_finds(store: Store, seed: int) -> None:
+    chance = random.Random(seed)
+
+    def text(number: int) -> str:
+        return " ".join([*chance.choices([*WORDS, *SIGNS], k=chance.randrange(6)), f"number{number}"])
+
+    said: dict[int, tuple[str, str]] = {}
+    with store.write():
+        groups = [store.groups.add(name).id for name in ("biology", "history", "art")]
+        sessions = [store.sessions.add(chance.choice(groups)) for _ in range(6)]
+        for number in range(50):
+            session, content = chance.choice(sessions), text(number)
+            said[store.sessions.add_message(session.id, "user", content)] = (session.group_id, content)
+        for number, message in enumerate(chance.sample(list(said), k=10)):
+            said[message] = (said[message][0], text(100 + number))
+            store.sessions.update_message(
+                message, content=said[message][1], state=chance.choice(STATES), model=None
+            )
+        store.sessions.remove(sessions[0].id)
+    newest = [said[one] for one in sorted(said, reverse=True) if store.sessions.has_message(one)]
+    for _ in range(80):
+        terms = chance.choices([*WORDS, *SIGNS, "ce*", "wa*", '"cell wall"'], k=chance.randrange(1, 4))
+        group_ids = chance.choice([None, chance.sample(groups, k=chance.randrange(3))])
+        best, everything = chance.random() < 0.4, chance.random() < 0.3
+        candidates, limit = chance.choice([1, 5, 20, 100]), chance.choice([-1, 2, 100])
+        signs, words = (set(terms) & set(SIGNS), set(terms) - set(SIGNS))
+        few = group_ids is not None and sum(group in group_ids for group, _ in newest) < candidates
+        possible = [one for one in newest if all(holds(one[1], word) for word in words)]
+        bounded = (signs or (best and words)) and not few and not everything
+        expected = [
+            said
+            for group, said in (possible[:candidates] if bounded else possible)
+            if (group_ids is None or group in group_ids) and all(sign in said for sign in signs)
+        ]
+
+        result = search.find(
+            store.sessions._db,
+            Query.read(" ".join(terms)),
+            group_ids=group_ids,
+            limit=limit,
+            best=best,
+            everything=everything,
+            candidates=candidates,
+        )
+
+        found = ["".join(one.excerpt) for one in result.messages]
+        assert result.is_all == (not bounded or len(possible) <= candidates)
+        if best and words:
+            assert set(found) <= set(expected)
+            assert len(found) == len(expected[: limit if limit > 0 else None])
+        else:
+            assert found == expected[: limit if limit > 0 else None]
 
 
 def test_an_index_that_a_flipped_bit_reached_is_a_damaged_store(

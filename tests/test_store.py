@@ -338,6 +338,30 @@ def test_sqlites_own_full_disk_is_told(path: Path) -> None:
         assert store.groups.all() == []
 
 
+def test_who_waits_to_write_asks_as_often_as_who_has_just_come(path: Path) -> None:
+    # SQLite's own waiting gets slower with each try: of many the one that came first would come last.
+    make(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as other, closing(Store.open(path)) as store:
+        other.execute("BEGIN IMMEDIATE")
+        tries: list[str] = []
+
+        def note(statement: str) -> None:
+            tries.append(statement)
+            if tries.count("BEGIN IMMEDIATE") == 30:
+                other.execute("COMMIT")
+
+        store._connection.raw.set_trace_callback(note)
+        with store.write():
+            store.groups.add("history")
+        store._connection.raw.set_trace_callback(None)
+
+    # None of them waited inside of SQLite, but what comes after them may.
+    first, last = tries.index("BEGIN IMMEDIATE"), len(tries) - tries[::-1].index("BEGIN IMMEDIATE")
+    assert tries[first - 1] == "PRAGMA busy_timeout=0"
+    assert tries[first:last] == ["BEGIN IMMEDIATE"] * 30
+    assert tries[last] == "PRAGMA busy_timeout=30000"
+
+
 def test_a_store_that_another_process_holds_is_busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raptchat.store.connection.BUSY_SECONDS", 0.05)
     make(path)

@@ -78,6 +78,15 @@ def add_a_large_table(db: "Database") -> None:
     db.execute("CREATE TABLE large AS SELECT hex(zeroblob(1000000)) AS text")
 
 
+def of_before(home: Path, step: Step) -> Path:
+    """A store that has not seen *step* yet."""
+    home.mkdir(mode=0o700)
+    file = home / "raptchat.db"
+    shutil.copyfile(GOLDEN / f"v{STEPS.index(step)}.db", file)
+    file.chmod(0o600)
+    return file
+
+
 @contextmanager
 def process(script: str, path: Path) -> "Iterator[subprocess.Popen[bytes]]":
     command = [sys.executable, "-c", script, str(path)]
@@ -212,10 +221,7 @@ def test_ctrl_c_ends_the_waiting(path: Path) -> None:
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step in LEAVES_ROWS])
 def test_a_step_that_writes_no_row_of_before_leaves_their_sums_right_or_wrong(home: Path, step: Step) -> None:
-    home.mkdir(mode=0o700)
-    file = home / "raptchat.db"
-    shutil.copyfile(GOLDEN / f"v{STEPS.index(step)}.db", file)
-    file.chmod(0o600)
+    file = of_before(home, step)
     with closing(sqlite3.connect(file)) as db, db:
         db.execute("UPDATE groups SET description = 'another' WHERE name = 'Gespräche'")
     before = set(rows(home, "SELECT * FROM row_sums WHERE table_name <> 'sqlite_schema'"))
@@ -265,6 +271,38 @@ def test_a_lock_that_cannot_be_opened_keeps_nobody_out(path: Path) -> None:
 
     with closing(Store.open(path)) as store:
         assert [group.name for group in store.groups.all()] == ["biology"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_lock_of_a_stranger_keeps_nobody_out(path: Path) -> None:
+    with upgrade_lock(path).open("wb") as lock:
+        os.chown(lock.fileno(), 65534, -1)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with closing(Store.open(path)) as store:
+            assert [group.name for group in store.groups.all()] == ["biology"]
+
+
+@pytest.mark.parametrize("name", ["/", "/.", "."])
+def test_a_folder_is_no_store(name: str) -> None:
+    with pytest.raises(StoreError, match="is not a file"):
+        Store.open(Path(name))
+
+
+@pytest.mark.parametrize("step", [step for step in STEPS if step in LEAVES_ROWS])
+def test_what_a_process_of_before_goes_on_writing_damages_nothing(home: Path, step: Step) -> None:
+    file = of_before(home, step)
+    with closing(Connection(file)) as older:
+        row_sums.keep_true(older)
+        Store.open(file).close()
+        older.execute(
+            "INSERT INTO ai_usage (group_id, group_name, credential_id, provider, model, os_user, created_at)"
+            " VALUES ('g1', 'biology', 'c1', 'openrouter', 'a/b', 'me', '2026-11-22T09:30:00.000000Z')"
+        )
+        older.execute("UPDATE sessions SET title = 'Cells', last_used_at = '2026-11-22T09:30:00.000000Z'")
+
+    with closing(Store.open(file)) as store:
+        assert store.checks.problems() == []
+        assert ("biology", 1) in [(row.keys["group"], row.requests) for row in store.ledger.report(["group"])]
 
 
 def test_a_copy_in_parts_is_told_of_each_and_one_that_is_ended_leaves_nothing(path: Path) -> None:

@@ -1,9 +1,7 @@
 """`ChatService`: sessions, and what goes with a message of theirs."""
 
-import uuid
 from collections.abc import Callable, Generator, Mapping, Sequence
 
-from raptchat.clock import utc_now
 from raptchat.errors import SessionNotFoundError, UsageError
 from raptchat.factory import Factory
 from raptchat.outside import safe_line, shortened
@@ -37,8 +35,7 @@ class ChatService:
     ) -> Session:
         """As `create_session`, but for the storing: `send_message` does that with its first message."""
         self._factory.store.groups.require(group_id)
-        now = utc_now()
-        return Session(str(uuid.uuid4()), group_id, title, model, system, now, now)
+        return self._factory.store.sessions.draft(group_id, title=title, model=model, system=system)
 
     def send_message(
         self,
@@ -89,7 +86,7 @@ class ChatService:
             if draft is not None:
                 store.groups.require(group.id)
                 store.sessions.put(draft)
-            session = self._session(session_id)  # opening the vault can take long, and it may be gone since
+            session = self._session(session.id)  # opening the vault can take long, and it may be gone since
             if session.title is None:
                 store.sessions.set(session.id, title=shortened(" ".join(user_message.split()), _TITLE_LENGTH))
             asked = store.sessions.add_message(session.id, "user", user_message)

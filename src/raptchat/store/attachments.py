@@ -1,6 +1,5 @@
 """The files that go with messages; each content is kept once, by its SHA-256."""
 
-import hashlib
 from collections.abc import Iterable
 
 from raptchat.errors import StoreError, UsageError
@@ -18,6 +17,8 @@ class Attachments:
 
     def add(self, message_id: int, attachments: Iterable[Attachment]) -> None:
         """Keep *attachments* with a message; `UsageError` when one has not the content that its hash names."""
+        import hashlib  # it brings OpenSSL, which no list needs
+
         for position, one in enumerate(attachments):
             # Else a later message would be sent with the file of somebody else.
             if one.content is None or hashlib.sha256(one.content).hexdigest() != one.hash:

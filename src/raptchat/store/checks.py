@@ -13,7 +13,7 @@ from pathlib import Path
 from raptchat.errors import StoreError
 from raptchat.store import row_sums
 from raptchat.store.connection import Connection
-from raptchat.store.ledger import LINES, SUMMED
+from raptchat.store.ledger import LINES, SUMMED, SUMS
 from raptchat.store.row_sums import DamagedRow
 from raptchat.whole_file import unfinished
 
@@ -106,15 +106,16 @@ class Checks:
 
     def usage_sums(self) -> list[str]:
         """The days whose sums (`ai_usage_days`) are not those of the ledger's lines; none in an older store."""
-        kept = ", ".join(("day, group_id, group_name, model, credential_id", *SUMMED))
-        added = ", ".join(("day, group_id, group_name, model, credential_id", *(f"sum({one})" for one in SUMMED)))
-        lines = f"SELECT {added} FROM {LINES} GROUP BY 1, 2, 3, 4, 5"
-        days = f"SELECT {kept} FROM ai_usage_days"
+        keys = "day, group_id, group_name, model, credential_id"
+        columns = ", ".join((keys, *SUMMED))
+        lines = f"SELECT {', '.join((keys, *SUMS))} FROM {LINES} GROUP BY {keys}"
         try:
             if not self._db.row("SELECT 1 AS one FROM sqlite_schema WHERE name = 'ai_usage_days'"):
                 return []
+            # What both say is there twice.
             rows = self._db.rows(
-                f"SELECT day FROM ({lines} EXCEPT {days}) UNION SELECT day FROM ({days} EXCEPT {lines})"
+                f"SELECT DISTINCT day FROM ({lines} UNION ALL SELECT {columns} FROM ai_usage_days)"
+                f" GROUP BY {columns} HAVING count(*) = 1"
             )
         except StoreError as error:
             return [str(error)]

@@ -10,6 +10,7 @@ import shlex
 import sqlite3
 import stat
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,8 @@ from urllib.parse import quote, urlencode
 from raptchat.errors import StoreBusyError, StoreError, UnconfirmedError, UsageError
 
 BUSY_SECONDS = 30
+# Between two tries to write; from none to twice as long, so that those who wait take turns.
+_PAUSE_SECONDS = 0.01
 # "rapt" in ASCII; marks the file as ours (SQLite file format, offset 68).
 APPLICATION_ID = 0x72617074
 
@@ -115,7 +118,7 @@ class Connection:
             if self._before_writing is not None:
                 self._before_writing(self)
                 self._before_writing = None
-            with self._transaction("BEGIN IMMEDIATE"):
+            with self._transaction(self._begin_writing):
                 self._writing = True
                 try:
                     yield
@@ -129,17 +132,17 @@ class Connection:
     @contextlib.contextmanager
     def snapshot(self) -> Iterator[None]:
         """A transaction that only reads: what is read in it is of one moment."""
-        with self._transaction("BEGIN"):
+        with self._transaction(lambda: self.execute("BEGIN")):
             yield
 
     @contextlib.contextmanager
-    def _transaction(self, begin: str) -> Iterator[None]:
+    def _transaction(self, begin: Callable[[], object]) -> Iterator[None]:
         with self._lock:
             if self.raw.in_transaction:
                 yield
                 return
             try:
-                self.execute(begin)
+                begin()
                 yield
                 self.execute("COMMIT")
             except BaseException:
@@ -148,6 +151,24 @@ class Connection:
                 with contextlib.suppress(sqlite3.Error):
                     self.raw.rollback()
                 raise
+
+    def _begin_writing(self) -> None:
+        # Whoever waits by SQLite's own clock asks ten times a second in the end, while those who have just come
+        # ask a hundred times: of fifty processes one could wait past any patience.
+        ends = time.monotonic() + BUSY_SECONDS
+        self.execute("PRAGMA busy_timeout=0")
+        try:
+            while True:
+                try:
+                    self.execute("BEGIN IMMEDIATE")
+                except StoreBusyError:
+                    if time.monotonic() > ends:
+                        raise
+                else:
+                    return
+                time.sleep(_PAUSE_SECONDS * os.urandom(1)[0] / 128)
+        finally:
+            self.execute(f"PRAGMA busy_timeout={int(BUSY_SECONDS * 1000)}")
 
     @contextlib.contextmanager
     def errors(self) -> Iterator[None]:

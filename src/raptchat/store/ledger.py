@@ -43,7 +43,7 @@ SUMMED = (
     *("input_tokens", "output_tokens", "total_tokens", "cached_tokens", "reasoning_tokens", "cost_nano_usd"),
     *("requests", "unknown_tokens", "unknown_costs"),
 )
-_SUMS = [f"sum({column}) AS {column}" for column in SUMMED]
+SUMS = [f"sum({column}) AS {column}" for column in SUMMED]
 _EVENT = "created_at, action, command, os_user, host, group_id, group_name, credential_id"
 
 
@@ -100,7 +100,7 @@ class Ledger:
         order = ", ".join(f"key_{name}" for name in by) or "NULL"
         rows = self._db.rows(
             # Summed up first: so a group's name is looked up once, and not for each of its lines.
-            f"SELECT {', '.join([*keys, *_SUMS])} FROM (SELECT {', '.join([*columns, *_SUMS])} FROM {source}"
+            f"SELECT {', '.join([*keys, *SUMS])} FROM (SELECT {', '.join([*columns, *SUMS])} FROM {source}"
             f" WHERE {' AND '.join([*conditions, f'{time} >= :since', f'{time} < :until'])}"
             f" GROUP BY {', '.join(columns) or 'NULL'}) AS sums"
             f"{' LEFT JOIN groups ON groups.id = sums.group_id' if 'group' in by else ''}"

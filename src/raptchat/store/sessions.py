@@ -43,10 +43,16 @@ class Sessions:
         self, group_id: str, *, title: str | None = None, model: str | None = None, system: str | None = None
     ) -> Session:
         """A new session of a group."""
-        now = utc_now()
-        session = Session(str(uuid.uuid4()), group_id, title, model, system, now, now)
+        session = self.draft(group_id, title=title, model=model, system=system)
         self.put(session)
         return session
+
+    def draft(
+        self, group_id: str, *, title: str | None = None, model: str | None = None, system: str | None = None
+    ) -> Session:
+        """A new session that is not kept yet."""
+        now = utc_now()
+        return Session(str(uuid.uuid4()), group_id, title, model, system, now, now)
 
     def put(self, session: Session) -> None:
         """Keep a session as it is, such as one of another store; no other has its id."""

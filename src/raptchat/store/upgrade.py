@@ -168,7 +168,8 @@ def _locked(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        return False
+        # Where anyone can make files, as in /tmp, anyone could hold one for ever.
+        return os.fstat(descriptor).st_uid not in {os.geteuid(), 0}
     except OSError:
         pass  # a file system without locks
     return True
@@ -179,12 +180,13 @@ def _back_up(connection: Connection, version: int, progress: _Progress) -> None:
 
     In a transaction that has not written yet: nobody else upgrades the store, or copies it, at the same time.
     """
-    place = connection.path.with_name(f"{connection.path.name}.v{version}.bak")
+    place = Path(f"{os.path.realpath(connection.path)}.v{version}.bak")
     try:
         # Not from this connection: SQLite does not copy from one that is about to write.
         copy_to(place, connection.path, replace=True, copied=progress.copied)
     except (OSError, OutputError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise StoreError(
-            f"the store cannot be backed up to `{place}` before its upgrade: {error}",
-            hint="make room beside it and try again; the store was not touched",
+            f"the store cannot be backed up to `{place}` before its upgrade: {reason}",
+            hint="make room beside it, or `raptchat --store PATH restore FILE` it elsewhere; it was not touched",
         ) from None

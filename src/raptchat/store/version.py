@@ -32,4 +32,4 @@ def version_of(connection: Connection, newest: int = NEWEST) -> int:
 
 def upgrade_lock(store: Path) -> Path:
     """The file beside *store* that is locked, and there, while a process upgrades it."""
-    return store.with_name(f"{store.name}.upgrade-lock")
+    return Path(f"{store}.upgrade-lock")
