@@ -26,6 +26,10 @@ from raptchat.factory import Factory
 
 # Started in the background by a script, tests ignore Ctrl-C, and so would all that they start.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# As with `nohup`; but the tests themselves go on. What has a handler here is not ignored by what is started here.
+for number in (signal.SIGHUP, signal.SIGQUIT):
+    if signal.getsignal(number) is signal.SIG_IGN or "PYTEST_XDIST_WORKER" in os.environ:
+        signal.signal(number, lambda number, frame: None)
 
 # Whatever of this is set where the tests run must not reach them.
 OUTSIDE = (

@@ -29,6 +29,18 @@ class Clock:
         return self.now
 
 
+class Recording(io.StringIO):
+    """What is written, and in which writes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return super().write(text)
+
+
 def one_screen(width: int = 80, height: int = 24) -> Terminal:
     """A terminal whose two streams go to the same screen."""
     terminal = Terminal.recorded(is_tty=True, width=width, height=height)

@@ -1,6 +1,5 @@
 """The first words of a reply in Markdown: they are on the screen before what draws a page is loaded."""
 
-import io
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Run
 from processes import AtTerminal
-from screen import Window, plain, shown
+from screen import Recording, Window, plain, shown
 
 from raptchat.render.markdown import MarkdownWriter
 
@@ -46,18 +45,6 @@ def without_drawing(gate: Path) -> tuple[str, ...]:
     return (sys.executable, "-c", _WITHOUT_DRAWING, str(gate))
 
 
-class Recording(io.StringIO):
-    """What is written, and in which writes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[str] = []
-
-    def write(self, text: str) -> int:
-        self.writes.append(text)
-        return super().write(text)
-
-
 def writes_of(text: str, *, width: int = 40) -> list[str]:
     """The writes with which a terminal gets *text* when all of it comes at once."""
     out = Recording()
@@ -81,6 +68,14 @@ def test_they_are_on_the_screen_before_what_draws_the_rest_is_loaded(biology: Ru
 
     assert lines[-1] == "Osmosis is the net movement."
     assert "\n".join(lines).count("Osmosis") == 1
+
+
+@pytest.mark.process
+def test_what_is_waited_for_is_said_before_what_draws_is_loaded(biology: Run, tmp_path: Path) -> None:
+    with AtTerminal("chat", "-m", "demo/hang", "hello", program=without_drawing(tmp_path / "gate")) as terminal:
+        terminal.until("waiting for demo/hang")
+        terminal.keys("\x03")
+        terminal.ends(130)
 
 
 @pytest.mark.process

@@ -1,5 +1,6 @@
 """The chunks of a reply, whatever is in them and however the stream is cut: one reply comes of them, or none."""
 
+import itertools
 import json
 import random
 
@@ -74,21 +75,28 @@ def any_chunk(dice: random.Random) -> str:
 
 
 def read(pieces: list[bytes]) -> tuple[list[Chunk], DoneChunk, DoneChunk]:
-    """What comes of a stream: its chunks, the reply as if it ended well, and as if it was cut."""
+    """What comes of a stream, as it is read: its chunks, the reply as if it ended well, and as if it was cut."""
     decoder, reply = Decoder(max_event_bytes=5000), Reply(model="m", clean=Cleaner(Secret(KEY)))
-    events = [event for piece in pieces for event in decoder.feed(piece)] + decoder.close()
     chunks: list[Chunk] = []
     begun = False
-    for event in events:
-        data = parse(event.data) if isinstance(event, Event) else None
-        if data is not None:
-            if not begun:
-                reply.start(data)
-                begun = True
-            reply.add(data)
-            chunks += reply.arrived()
+    for events in [*map(decoder.feed, pieces), decoder.close()]:
+        for event in events:
+            data = parse(event.data) if isinstance(event, Event) else None
+            if data is not None:
+                if not begun:
+                    reply.start(data)
+                    begun = True
+                reply.add(data)
+        chunks += reply.arrived()
     chunks += reply.close()
-    return chunks, reply.done(), reply.cut_short()
+    return joined(chunks), reply.done(), reply.cut_short()
+
+
+def joined(chunks: list[Chunk]) -> list[Chunk]:
+    """*chunks* with those of one text that follow each other as one: how many it comes in is up to the reads."""
+    texts = [one for one in chunks if isinstance(one, (ContentChunk, ReasoningChunk))]
+    assert len(texts) == len(chunks)
+    return [kind("".join(one.text for one in same)) for kind, same in itertools.groupby(texts, type)]
 
 
 def no_constant(word: str) -> None:

@@ -12,12 +12,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Run, rows
+from conftest import Run, environment, rows
 from processes import PATIENCE_SECONDS, RAPTCHAT, read_until, run, started
 
 from raptchat.factory import Factory
 
 WORDS = ("--version", "--help", "credentials list", "chat hello", "sessions list --json")
+_ROOM = 700
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
 
 # Runs the command line as the console script does, after the line that is put in front.
@@ -125,6 +126,26 @@ def test_a_place_that_takes_nothing_is_said_by_the_exit_code(
     assert ended.stderr.count("\n") <= 1
     # What was paid for is booked, wherever it could be shown.
     assert rows(home, "SELECT count(*) FROM ai_usage") == [(int(words == "chat hello"),)]
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_place_that_takes_only_the_beginning_is_said_by_the_exit_code(
+    biology: Run, tmp_path: Path, unbuffered: str
+) -> None:
+    limited = f"import resource; resource.setrlimit(resource.RLIMIT_FSIZE, ({_ROOM}, {_ROOM}))"
+    written = tmp_path / "written"
+    with written.open("wb") as file:
+        ended = subprocess.run(
+            [sys.executable, "-B", "-c", _MAIN.format(limited), "--help"],
+            stdout=file,
+            stderr=subprocess.PIPE,
+            env=environment(PYTHONUNBUFFERED=unbuffered),
+            text=True,
+            check=False,
+        )
+
+    assert (ended.returncode, written.stat().st_size) == (74, _ROOM)
+    assert ended.stderr == "raptchat: standard output cannot be written: File too large\n"
 
 
 @needs_full

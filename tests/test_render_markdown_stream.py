@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyte.screens import Char, StaticDefaultDict
-from screen import WITHOUT_CELL, CroppingScreen, ReflowingScreen, Screen, Window, plain, shown
+from screen import WITHOUT_CELL, CroppingScreen, Recording, ReflowingScreen, Screen, Window, plain, shown
 
 from raptchat.render.markdown import MarkdownWriter
 
@@ -123,18 +123,6 @@ def test_any_characters_cut_anywhere_end_in_the_same_picture(text: str, lengths:
     output = stream(pieces(text, lengths), Window.recorded(is_tty=True, width=40, height=6))
 
     assert shown(output, width=40, height=6) == shown(at_once(text, width=40), width=40)
-
-
-class Recording(io.StringIO):
-    """What is written, and in which writes."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.writes: list[str] = []
-
-    def write(self, text: str) -> int:
-        self.writes.append(text)
-        return super().write(text)
 
 
 def test_the_cursor_never_goes_above_the_unfinished_tail() -> None:

@@ -1,6 +1,6 @@
 """What a stream costs: what is written, stored and loaded for it, counted and never timed."""
 
-import io
+import gc
 import json
 import subprocess
 import sys
@@ -18,7 +18,9 @@ from mocked_gateway import (  # noqa: F401 - pytest finds fixtures by import
     delta,
     wire_fixture,
 )
+from screen import Recording
 
+from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.errors import RaptchatError
 from raptchat.outside import for_pipe, safe
 from raptchat.providers.openrouter import OpenRouterClient
@@ -35,18 +37,6 @@ class Reads(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         return iter(self._reads)
-
-
-class Pipe(io.StringIO):
-    """A pipe that remembers what was written to it at once."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written: list[str] = []
-
-    def write(self, text: str) -> int:
-        self.written.append(text)
-        return len(text)
 
 
 def events(*fields: Mapping[str, Any]) -> bytes:
@@ -71,12 +61,12 @@ def test_what_one_read_brings_is_one_write_however_many_tokens_it_is(
 ) -> None:
     reads = [words(*(f"{read}:{number} " for number in range(300))) for read in range(5)]
     streamed(wire, *reads, END)
-    pipe = Pipe()
+    pipe = Recording()
 
     show(client.stream_chat(HELLO), replace(Terminal.recorded(), out=pipe), ReplyFormat(how))
 
-    assert len(pipe.written) == 5 + at_the_end  # the newline, or the line of JSON
-    for read, text in enumerate(pipe.written[:5]):
+    assert len(pipe.writes) == 5 + at_the_end  # the newline, or the line of JSON
+    for read, text in enumerate(pipe.writes[:5]):
         assert f"{read}:0 " in text
         assert f"{read}:299 " in text
 
@@ -84,13 +74,13 @@ def test_what_one_read_brings_is_one_write_however_many_tokens_it_is(
 def test_each_read_is_written_before_the_next_one_is_waited_for(
     wire: respx.Route, client: OpenRouterClient
 ) -> None:
-    pipe, seen = Pipe(), list[str]()
+    pipe, seen = Recording(), list[str]()
 
     class OneByOne(Reads):
         def __iter__(self) -> Iterator[bytes]:
             for word in ["one ", "two ", "three"]:
                 yield words(word)
-                seen.append("".join(pipe.written))
+                seen.append(pipe.getvalue())
             yield END
 
     wire.return_value = httpx.Response(200, headers={"content-type": "text/event-stream"}, stream=OneByOne())
@@ -157,3 +147,18 @@ def test_a_client_loads_only_what_every_reply_needs() -> None:
     } == {
         *("_http", "answer", "cleaning", "hiding", "openrouter", "reasoning", "reply", "request", "retries", "sse")
     }
+
+
+def test_nothing_of_a_request_waits_until_garbage_is_looked_for(gateway: DemoGateway) -> None:
+    def held() -> int:
+        return sum(isinstance(each, httpx.Request | httpx.Response) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = held()
+        with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url) as client:
+            client.complete_chat([{"role": "user", "content": "hello"}], model="demo/reply")
+        assert held() == before
+    finally:
+        gc.enable()

@@ -271,6 +271,25 @@ def test_without_certificates_of_the_system_those_of_certifi_are_used(
     assert ask(gateway, over_tls(authorities.good(), says(REPLY))) == "hello"
 
 
+def test_all_certificates_of_the_system_count_also_where_it_has_a_folder_of_some(
+    gateway: HostileGateway, authorities: Authorities, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Whoever appends one to the system's file need not have put it into the folder too.
+    system = str(tmp_path / "authority.pem")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", lambda it: it.load_verify_locations(system))
+
+    assert ask(gateway, over_tls(authorities.good(), says(REPLY))) == "hello"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:9", "[::1]:9", "localhost:9"])
+def test_for_plain_http_on_this_machine_no_certificate_is_read(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    for name in ("load_default_certs", "load_verify_locations"):
+        monkeypatch.setattr(ssl.SSLContext, name, lambda *_, **__: pytest.fail("certificates were read"))
+
+    _http.Connection(f"http://{host}/api/v1", timeout=1).close()
+
+
 def test_the_systems_certificates_do_not_count_where_others_are_named(
     gateway: HostileGateway, authorities: Authorities, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -2,14 +2,11 @@
 
 import atexit
 import gc
+import io
 import os
 import sys
 
 from raptchat import __version__
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import TextIO
 
 # A short command makes half as many and drops none: to look for garbage after every 700, as Python does, would be
 # a fourteenth of its time, for nothing. What goes on for longer collects all the same.
@@ -21,6 +18,7 @@ def main() -> None:
     try:
         if sys.argv[1:] == ["--version"] and "_RAPTCHAT_COMPLETE" not in os.environ:
             _write_version()
+        _buffer_output()
         gc.set_threshold(_OBJECTS_BEFORE_COLLECTION)
         try:
             from raptchat.cli import app
@@ -45,27 +43,35 @@ def _write_version() -> None:
         _leave(0)
 
 
+def _buffer_output() -> None:
+    """Undo `PYTHONUNBUFFERED`: with it Python drops, without a word, what a full disk did not take of a write."""
+    out = sys.stdout
+    if out is not None and isinstance(out.buffer, io.RawIOBase):
+        sys.stdout = os.fdopen(out.fileno(), "w", encoding=out.encoding, errors=out.errors, closefd=False)
+
+
 def _leave(code: int) -> None:
     """End the process as Python does, but for tearing the interpreter down, a fifth of the time of a chat.
 
     The command has written, stored and closed everything, and no thread that is left is waited for. What is
     registered to run at the end does run.
     """
-    if sys.getprofile():  # a profiler that runs this says only afterwards what it saw
+    if _is_profiled():
         sys.exit(code)
     atexit._run_exitfuncs()  # noqa: SLF001 - public under no other name
-    _flush(sys.stdout)
-    _flush(sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()  # what such a function left in it
+        except (AttributeError, OSError, ValueError):  # the exit code is still the command's own
+            continue
     os._exit(code)
 
 
-def _flush(stream: "TextIO | None") -> None:
-    """Write what such a function left in *stream*; where that fails, the exit code is still the command's own."""
-    try:
-        if stream is not None:
-            stream.flush()
-    except (OSError, ValueError):
-        return
+def _is_profiled() -> bool:
+    """Whether a profiler runs this, which says only afterwards what it saw."""
+    if sys.version_info >= (3, 12) and sys.monitoring.get_tool(sys.monitoring.PROFILER_ID):
+        return True
+    return sys.getprofile() is not None
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn, cast
@@ -120,8 +120,13 @@ class Connection:
         within *seconds* of being asked for.
         """
         try:
-            with closing(self._send(path, headers, body, seconds, sent)) as response:
+            response = self._send(path, headers, body, seconds, sent)
+            try:
                 yield response
+            finally:
+                response.close()
+                # The two hold each other, and all that was sent: it would stay until garbage is looked for.
+                del response.stream
         except (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError) as error:
             _raise_alone(self._failure(error))
 
@@ -259,7 +264,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 def _tls_context() -> ssl.SSLContext:
     """TLS 1.2 or newer, always verified, by the system's certificates or those `SSL_CERT_FILE` names."""
-    named, folder = os.environ.get("SSL_CERT_FILE"), _folder_of_all()
+    named = os.environ.get("SSL_CERT_FILE")
     # As it is made it checks certificates and names. `create_default_context` would write the secrets of each
     # connection into the file that `SSLKEYLOGFILE` names.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -268,8 +273,6 @@ def _tls_context() -> ssl.SSLContext:
             raise FileNotFoundError
         if named:
             context.load_verify_locations(cafile=named)
-        elif folder:
-            context.load_verify_locations(capath=folder)
         else:
             context.load_default_certs()
     except OSError:
@@ -278,29 +281,11 @@ def _tls_context() -> ssl.SSLContext:
             hint="name a file of PEM certificates, or unset `SSL_CERT_FILE`",
         ) from None
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if not (named or folder or system_has_certificates(context)):
+    if not named and not system_has_certificates(context):
         import certifi
 
         context.load_verify_locations(certifi.where())
     return context
-
-
-def _folder_of_all() -> str | None:
-    """The system's folder of certificates, where it holds all those of the system's file, and nobody named others.
-
-    Of a folder OpenSSL reads those that a connection needs, by the hash in their names (X509_LOOKUP_hash_dir(3));
-    a file it reads whole, which takes as long as half of a start.
-    """
-    system = ssl.get_default_verify_paths()
-    if not system.capath or os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR"):
-        return None
-    try:
-        names = os.listdir(system.capath)  # noqa: PTH208 - `Path.iterdir` takes ten times as long
-        in_folder = sum(name[8:9] == "." and name[9:].isdigit() for name in names)
-        in_file = Path(system.cafile).read_bytes().count(b"-----BEGIN ") if system.cafile else 0
-    except OSError:
-        return None
-    return system.capath if in_folder and in_folder >= in_file else None
 
 
 def system_has_certificates(context: ssl.SSLContext) -> bool:

@@ -54,6 +54,9 @@ def cut(line: str, width: int) -> str:
     """As much of *line* as fits in *width* cells."""
     if line.isascii():
         return line[:width]
+    # No character takes more than two cells: what fits even so is not measured, for which much is to be loaded.
+    if len(line) + sum(not character.isascii() for character in line) <= width:
+        return line
     from rich.cells import split_graphemes
 
     used = 0

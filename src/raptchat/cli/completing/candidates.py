@@ -106,10 +106,10 @@ def _sessions_to_go_on_with(asked: Asked) -> list[Named]:
 
 def _credentials(asked: Asked) -> list[Named]:
     store = asked.store
-    names = {group.id: group.name for group in store.groups.all()}
+    found = store.credentials.with_prefix(asked.word.lower())[:_MOST]
     return [
-        (one.id, " ".join(filter(None, (names[one.group_id], one.key_hint, one.label))))
-        for one in store.credentials.all()
+        (one.id, " ".join(filter(None, (store.groups.require(one.group_id).name, one.key_hint, one.label))))
+        for one in found
     ]
 
 
