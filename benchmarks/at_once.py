@@ -15,19 +15,20 @@ from peers import GROUP, PROMPT, SHORT, chat, done
 
 SECTION = "at_once"
 
-PROCESSES, CHATS, QUICK_CHATS = 50, 20, 5
+PROCESSES, TOUCHES, CHATS, QUICK_CHATS = 50, 20, 20, 2
 FIRST_STARTS = 16
 PROMPTS, PROMPTS_AT_ONCE = 24, 16
 
-_WORKER = Path(__file__).with_name("workers") / "chat_often.py"
+_WORKERS = Path(__file__).with_name("workers")
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """50 processes that chat 20 times each, 16 first commands on a store that is not there, 24 prompts by 16.
+    """50 processes that touch a key, or chat, 20 times each; 16 first commands on a new store; 24 prompts by 16.
 
-    *failed* counts processes, *worst_ms* is the longest that one chat of the first row, or one process of the
-    others, took. There are more of them than processors, so much of that is waiting for a processor.
+    *failed* counts processes, *worst_ms* is the longest that one touch, chat or command took. There are more of
+    them than processors, so much of that is waiting for a processor.
     """
+    yield touches(bench, PROCESSES, TOUCHES)
     yield chats(bench, PROCESSES, QUICK_CHATS if bench.quick else CHATS)
     new = bench.raptchat.with_environ(RAPTCHAT_HOME=str(bench.scratch / "new"))
     starts = [new("group", "create", f"class {number}") for number in range(FIRST_STARTS)]
@@ -42,14 +43,24 @@ def measure(bench: Bench) -> Iterator[Row]:
         yield together("prompts", [prompt] * PROMPTS, PROMPTS_AT_ONCE)
 
 
+def touches(bench: Bench, processes: int, count: int) -> Row:
+    """So many processes that note the use of one key *count* times each."""
+    return _ready_first(bench, processes, f"{count} touches", "touch_often.py", GROUP, str(count))
+
+
 def chats(bench: Bench, processes: int, count: int) -> Row:
-    """So many processes, all ready before the first of them sends one of its *count* chats."""
-    command = [*bench.python.command, str(_WORKER), GROUP, SHORT, str(count)]
+    """So many processes that send *count* chats each."""
+    return _ready_first(bench, processes, f"{count} chats", "chat_often.py", GROUP, SHORT, str(count))
+
+
+def _ready_first(bench: Bench, processes: int, what: str, worker: str, *words: str) -> Row:
+    """So many processes of a worker, all of them ready before the first begins."""
+    command = [*bench.python.command, str(_WORKERS / worker), *words]
     gate, opener = os.pipe()
     with ExitStack() as stack:
-        workers = list[subprocess.Popen[str]]()
+        running = list[subprocess.Popen[str]]()
         for _ in range(processes):
-            worker = subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 env=bench.raptchat.environ,
                 stdin=gate,
@@ -57,22 +68,22 @@ def chats(bench: Bench, processes: int, count: int) -> Row:
                 stderr=subprocess.PIPE,
                 text=True,
             )
-            workers.append(stack.enter_context(worker))
-            stack.callback(worker.kill)
+            running.append(stack.enter_context(process))
+            stack.callback(process.kill)
         os.close(gate)
-        for worker in workers:
-            assert worker.stdout
-            worker.stdout.readline()
+        for process in running:
+            assert process.stdout
+            process.stdout.readline()
         begun, before = time.monotonic(), _cpu_of_children()
         os.close(opener)
         try:
-            said = [worker.communicate(timeout=bench.timeout) for worker in workers]
+            said = [process.communicate(timeout=bench.timeout) for process in running]
         except subprocess.TimeoutExpired:
             raise ProgramError(f"{processes} processes do not end within {bench.timeout:g} seconds") from None
         wall, cpu = time.monotonic() - begun, _cpu_of_children() - before
-    failures = [errors for worker, (_, errors) in zip(workers, said, strict=True) if worker.returncode]
+    failures = [errors for process, (_, errors) in zip(running, said, strict=True) if process.returncode]
     worst = max((float(out) for out, _ in said if out), default=0.0)
-    return _row(f"{processes} processes x {count} chats", "raptchat", wall, cpu, worst, failures)
+    return _row(f"{processes} processes x {what}", "raptchat", wall, cpu, worst, failures)
 
 
 def together(name: str, programs: Sequence[Program], at_once: int) -> Row:

@@ -1,6 +1,7 @@
 """The chart in the README: how long raptchat and its peers take, as one small SVG.
 
-It has no background, and its colours follow the reader's scheme, so that it is readable on light and dark pages.
+It has a background of its own and follows the reader's colour scheme: a page need not, and can be white on a
+desktop that is dark.
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from measuring import Row
 # What is shown, and what it is called.
 PANELS = {
     ("startup", "--version"): "--version",
-    ("oneshot", "file vault"): "a question and its answer, into a pipe",
+    ("oneshot", "file vault"): "A question and its answer, into a pipe",
 }
 NAMES = {
     "python -c pass": "python -c pass",
@@ -20,21 +21,24 @@ NAMES = {
     "llm": "llm",
     "shell-gpt": "shell-gpt",
 }
+_CAPTION = "Milliseconds from start to end; shorter is better"
 
-_WIDTH, _LABELS, _VALUES = 720, 150, 70
-_LINE, _BAR, _GAP = 22, 14, 34
+_WIDTH, _MARGIN, _LABELS, _VALUES = 720, 20, 150, 90
+_TITLE, _LINE, _BAR, _GAP = 26, 22, 14, 16
 
 _STYLE = """\
-text { font: 13px system-ui, sans-serif; fill: #1f2328; }
-.title { font-weight: 600; }
-.figure { fill: #59636e; }
+text { font: 13px system-ui, -apple-system, "Segoe UI", sans-serif; fill: #1f2328; }
+.title, .ours { font-weight: 600; }
+.quiet { fill: #59636e; }
 rect { fill: #afb8c1; }
-.ours { fill: #0969da; }
+rect.ours { fill: #0969da; }
+rect.page { fill: #ffffff; }
 @media (prefers-color-scheme: dark) {
   text { fill: #f0f6fc; }
-  .figure { fill: #9198a1; }
+  .quiet { fill: #9198a1; }
   rect { fill: #656c76; }
-  .ours { fill: #4493f8; }
+  rect.ours { fill: #4493f8; }
+  rect.page { fill: #0d1117; }
 }"""
 
 
@@ -45,27 +49,37 @@ def svg(rows: Sequence[Row]) -> str:
         for task, title in PANELS.items()
     }
     longest = max((row.wall_ms for its in panels.values() for row in its), default=1.0)
-    scale = (_WIDTH - _LABELS - _VALUES) / longest
-    shapes, at = list[str](), 0
+    left = _MARGIN + _LABELS
+    scale = (_WIDTH - left - _VALUES - _MARGIN) / longest
+    shapes, at = list[str](), _MARGIN
     for title, its in panels.items():
         if not its:
             continue
-        at += 18
-        shapes.append(f'<text class="title" x="0" y="{at}">{escape(title)}</text>')
-        at += 8
+        shapes.append(f'<text class="title" x="{_MARGIN}" y="{at + 12}">{escape(title)}</text>')
+        at += _TITLE
         for row in sorted(its, key=lambda row: row.wall_ms):
             bar = max(1.0, row.wall_ms * scale)
             ours = ' class="ours"' if row.program == "raptchat" else ""
             text = at + _BAR - 2
             shapes += [
-                f'<text x="{_LABELS - 8}" y="{text}" text-anchor="end">{escape(NAMES[row.program])}</text>',
-                f'<rect{ours} x="{_LABELS}" y="{at}" width="{bar:.1f}" height="{_BAR}" rx="2"/>',
-                f'<text class="figure" x="{_LABELS + bar + 6:.1f}" y="{text}">{row.wall_ms:,.0f} ms</text>',
+                f'<text{ours} x="{left - 8}" y="{text}" text-anchor="end">{escape(NAMES[row.program])}</text>',
+                f'<rect{ours} x="{left}" y="{at}" width="{bar:.1f}" height="{_BAR}" rx="2"/>',
+                f'<text class="quiet" x="{left + bar + 6:.1f}" y="{text}">{row.wall_ms:,.0f} ms</text>',
             ]
             at += _LINE
-        at += _GAP - _LINE
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{at}" viewBox="0 0 {_WIDTH} {at}"'
-    title = "Milliseconds from the start of a program to its end; less is better"
+        at += _GAP
+    shapes.append(f'<text class="quiet" x="{_MARGIN}" y="{at + 12}">{_CAPTION}</text>')
+    height = at + 12 + _MARGIN
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH}" height="{height}"'
+    page = f'<rect class="page" width="{_WIDTH}" height="{height}" rx="6"/>'
     return "\n".join(
-        [f'{head} role="img">', f"<title>{title}</title>", f"<style>\n{_STYLE}\n</style>", *shapes, "</svg>", ""]
+        [
+            f'{head} viewBox="0 0 {_WIDTH} {height}" role="img">',
+            f"<title>{_CAPTION}</title>",
+            f"<style>\n{_STYLE}\n</style>",
+            page,
+            *shapes,
+            "</svg>",
+            "",
+        ]
     )

@@ -1,8 +1,9 @@
 """A gateway on loopback that is never the limit: what it says is rendered before it is sent.
 
 A model's name says what it answers: `bench/prose-20000` is 20,000 tokens of prose as fast as they can be taken,
-`bench/prose-4000@1000` comes at 1,000 tokens a second. Each event is an HTTP chunk of its own, as real gateways
-send them, and a usage chunk with a cost ends the reply. Any key will do.
+`bench/prose-4000@1000` comes at 1,000 tokens a second. Each event is an HTTP chunk of its own, as from a gateway
+that passes on each token when it comes; of `bench/prose-20000x16` 16 events are one, as from a proxy where they
+have piled up. An event with usage and cost ends the reply. Any key will do.
 """
 
 import functools
@@ -23,9 +24,11 @@ from texts import KINDS, text_of, tokens_of
 KEY = "sk-or-v1-benchmark-key-of-no-value"
 # What the gateway has to do at the least, so that it is the programs that are measured.
 EVENTS_PER_SECOND = 50_000
-_CHECKED_TOKENS = 200_000
+_CHECKED_TOKENS = 50_000
 
-_MODEL = re.compile(r"bench/(?P<kind>[a-z]+)-(?P<tokens>[0-9]{1,7})(?:@(?P<pace>[0-9]{1,6}))?")
+_MODEL = re.compile(
+    r"bench/(?P<kind>[a-z]+)-(?P<tokens>[0-9]{1,7})(?:@(?P<pace>[0-9]{1,6})|x(?P<packed>[1-9][0-9]{0,2}))?"
+)
 
 
 class Gateway:
@@ -42,8 +45,8 @@ class Gateway:
 
     def events_per_second(self) -> float:
         """How many events a second it sends to one client that only counts bytes."""
-        seconds = [self._seconds(f"bench/prose-{_CHECKED_TOKENS}") for _ in range(2)]
-        return _CHECKED_TOKENS / seconds[-1]  # the first one rendered them
+        seconds = [self._seconds(f"bench/prose-{_CHECKED_TOKENS}") for _ in range(3)]
+        return _CHECKED_TOKENS / min(seconds)  # the first one renders them, and others may be at work
 
     def _seconds(self, model: str) -> float:
         body = json.dumps({"model": model, "stream": True, "messages": []}).encode()
@@ -59,7 +62,11 @@ class Gateway:
 
     def __enter__(self) -> Self:
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for us
         )
         assert self._process.stdout
         self._port = int(self._process.stdout.readline())
@@ -76,18 +83,19 @@ class Gateway:
 @functools.cache
 def events(model: str) -> tuple[list[bytes], bytes]:
     """The chunks of the reply of *model*, and what comes after them; `KeyError` for a model that is not there."""
-    kind, tokens, _ = _parts(model)
+    kind, tokens, _, packed = _parts(model)
     form = {"id": "gen-bench", "object": "chat.completion.chunk", "created": 1700000000, "model": model}
     head = json.dumps(form, separators=(",", ":"))[:-1]
     choice = '"choices":[{"index":0,"delta":{"role":"assistant","content":'
     rendered = [
-        _chunk(f'{head},{choice}{json.dumps(token)}}},"finish_reason":null,"native_finish_reason":null}}]}}')
+        _event(f'{head},{choice}{json.dumps(token)}}},"finish_reason":null,"native_finish_reason":null}}]}}')
         for token in tokens_of(text_of(kind, tokens))
     ]
-    end = _chunk(f'{head},{choice}""}},"finish_reason":"stop","native_finish_reason":"stop"}}]}}')
+    end = _event(f'{head},{choice}""}},"finish_reason":"stop","native_finish_reason":"stop"}}]}}')
     usage = json.dumps(_usage(tokens))
-    end += _chunk(f'{head},{choice}""}},"finish_reason":null,"native_finish_reason":null}}],"usage":{usage}}}')
-    return rendered, end + _chunk("[DONE]") + b"0\r\n\r\n"
+    end += _event(f'{head},{choice}""}},"finish_reason":null,"native_finish_reason":null}}],"usage":{usage}}}')
+    chunks = [_chunk(b"".join(rendered[at : at + packed])) for at in range(0, tokens, packed)]
+    return chunks, _chunk(end + _event("[DONE]")) + b"0\r\n\r\n"
 
 
 @functools.cache
@@ -97,16 +105,20 @@ def stream(model: str) -> bytes:
     return b"".join(rendered) + end
 
 
-def _parts(model: str) -> tuple[str, int, int]:
+def _parts(model: str) -> tuple[str, int, int, int]:
+    """The kind, the tokens, how many of them come in a second (0: all at once), and how many in an HTTP chunk."""
     found = _MODEL.fullmatch(model)
     if not found or found["kind"] not in KINDS:
         raise KeyError(model)
-    return found["kind"], int(found["tokens"]), int(found["pace"] or 0)
+    return found["kind"], int(found["tokens"]), int(found["pace"] or 0), int(found["packed"] or 1)
 
 
-def _chunk(data: str) -> bytes:
-    event = f"data: {data}\n\n".encode()
-    return b"%x\r\n%b\r\n" % (len(event), event)
+def _event(data: str) -> bytes:
+    return f"data: {data}\n\n".encode()
+
+
+def _chunk(data: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(data), data)
 
 
 def _usage(tokens: int) -> dict[str, float]:
@@ -131,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         model = body["model"]
         try:
-            kind, tokens, pace = _parts(model)
+            kind, tokens, pace, _ = _parts(model)
         except KeyError:
             self._document(404, {"error": {"code": 404, "message": f"no such model: {model}"}})
         else:

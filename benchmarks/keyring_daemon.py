@@ -1,6 +1,7 @@
 """A real Secret Service on a bus of its own: what most desktops keep the master key in.
 
 Needs Linux and the Debian packages `gnome-keyring` and `dbus-daemon`. No keyring of whoever measures is touched.
+The tests have one that can be locked and killed, with packages that the harness does without.
 """
 
 import shutil
@@ -8,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO
@@ -62,7 +63,7 @@ def running(python: Program) -> Iterator[Mapping[str, str]]:
         with password:
             password.write(b"benchmark")
         read = [*python.command, "-c", _READ]
-        _until(lambda: not subprocess.run(read, env=environ, stderr=subprocess.DEVNULL, check=False).returncode)
+        _until(lambda: _succeeds(read, environ))
         yield {name: value for name, value in added.items() if name != "HOME"}
 
 
@@ -75,6 +76,17 @@ def _start(stack: ExitStack, environ: Mapping[str, str], *command: str) -> IO[by
     stack.callback(process.kill)
     assert process.stdin
     return process.stdin
+
+
+def _succeeds(command: Sequence[str], environ: Mapping[str, str]) -> bool:
+    """Whether *command* does; one that is not answered is ended."""
+    try:
+        ended = subprocess.run(
+            command, env=environ, stderr=subprocess.DEVNULL, timeout=_PATIENCE_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return False
+    return ended.returncode == 0
 
 
 def _until(ready: Callable[[], bool]) -> None:

@@ -31,7 +31,7 @@ _WORKERS = Path(__file__).with_name("workers")
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """A look-up, a message, lists, searches and sums."""
+    """A look-up, a message, lists, searches and sums; each row says in how large a store."""
     home = bench.scratch / "large"
     groups, messages = (number // (QUICK if bench.quick else 1) for number in (GROUPS, MESSAGES))
     # Keys are sealed for the gateway.
@@ -50,27 +50,28 @@ def measure(bench: Bench) -> Iterator[Row]:
         *((f"usage, all, by {key}", ("usage", "--all", "--by", key)) for key in ("day", "model", "group")),
         ("usage of a group, all, by day", ("usage", GROUP, "--all", "--by", "day")),
     ):
-        yield from bench.compare(SECTION, name, [raptchat(*words)])
-    yield from _searches(bench, raptchat, store)
+        yield from bench.compare(SECTION, f"{messages:,} messages: {name}", [raptchat(*words)])
+    yield from _searches(bench, raptchat, store, messages)
 
 
 def _look_ups(bench: Bench, store: Path, groups: int) -> Iterator[Row]:
     names = [f"Class {number:06d}" for number in range(0, groups, groups // LOOKED_UP)]
     worker = bench.python(str(_WORKERS / "look_up_keys.py"), str(store), *names).named("raptchat")
-    [row] = bench.compare(SECTION, "look up a key", [worker], runs=1)
+    [row] = bench.compare(SECTION, f"{groups:,} groups: look up a key", [worker], runs=1)
     yield replace(row, extra={"lookup_ms": float(bench.run(worker).output)})
 
 
-def _searches(bench: Bench, raptchat: Program, store: Path) -> Iterator[Row]:
+def _searches(bench: Bench, raptchat: Program, store: Path, messages: int) -> Iterator[Row]:
+    size = f"{messages:,} messages"
     llm = bench.llm and _with_same_messages(bench.llm, store, bench.scratch / "large-llm")
     limit = bench.python(str(LIMITS / "bare_sqlite.py"), str(store)).named("bare sqlite3")
     for name, words in SEARCHES.items():
         programs = [raptchat("sessions", "search", words), limit(words), llm and llm("logs", "-q", words)]
-        yield from bench.compare(SECTION, f"search, {name}", programs)
+        yield from bench.compare(SECTION, f"{size}: search, {name}", programs)
     # `llm` cannot look for a part of a word.
-    yield from bench.compare(SECTION, "search, Chinese", [raptchat("sessions", "search", UNSPACED)])
+    yield from bench.compare(SECTION, f"{size}: search, Chinese", [raptchat("sessions", "search", UNSPACED)])
     best = raptchat("sessions", "search", "--best", SEARCHES["a common word"])
-    yield from bench.compare(SECTION, "search, the best", [best])
+    yield from bench.compare(SECTION, f"{size}: search, the best", [best])
 
 
 def _with_same_messages(llm: Program, store: Path, folder: Path) -> Program:

@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from measuring import Bench, Row, Run
+from measuring import Bench, Program, Row, Run
 from peers import chat
 from texts import CHARACTERS_PER_TOKEN, KINDS, text_of
 
 SECTION = "markdown"
 
 SIZES = (2_000, 8_000, 32_000)
-PACE = 1_000
+PACE, QUICK_PACED = 1_000, 1_000
 # A reply that has everything loaded: what a longer one takes beyond it is the text's.
 BASE = 100
 DRAWN = 32_000
@@ -22,23 +22,26 @@ DRAWINGS = 3
 LIVE_SIZES = (250, 1_000)
 
 _WORKER = Path(__file__).with_name("workers") / "draw_markdown.py"
-_STEP = re.compile(rb"\n|\x1b\[(?P<rows>\d+)A")
+# Down, up, or to a place of the screen whatever is there.
+_STEP = re.compile(rb"\n|\x1b\[(?P<rows>\d*)[AF]|(?P<jump>\x1b(?:[M8]|\[[\d;]*[Hdf]))")
 
 
 def measure(bench: Bench) -> Iterator[Row]:
     """Replies of 2,000 to 32,000 tokens of each kind, as fast as they can come and at 1,000 tokens a second.
 
     Over a reply of 100 tokens: *us_per_token* is CPU time, *bytes_per_character* what the terminal gets, and
-    *exponent* the e in CPU time = tokens ** e, from the smallest reply to this one. *above_the_tail* is how often
-    the cursor left what is unfinished. Of the drawing alone, *times_rich* is its CPU time over that of `rich`,
-    which draws the whole once; `rich.live` draws all that came with every token.
+    *exponent* the e in CPU time = tokens ** e, from the smallest reply to the largest. *above_the_tail* is how
+    often the cursor left what is unfinished. Of the drawing alone, *times_rich* is its CPU time over that of
+    `rich`, which draws the whole once; `rich.live` draws all that came with every token.
     """
     sizes = (SIZES[0], SIZES[-1]) if bench.quick else SIZES
     for kind in KINDS:
-        base, *longer = streamed(bench, kind, (BASE, *sizes))
+        base, *longer = bench.in_turn([_asking(bench, kind, tokens) for tokens in (BASE, *sizes)], to="pty")
         yield from _over(kind, base, longer, sizes)
-        paced = sizes[:1] if bench.quick else sizes
-        yield from _over(kind, base, streamed(bench, kind, paced, f"@{PACE}"), paced, f" at {PACE:,} tokens/s")
+        paced = (QUICK_PACED,) if bench.quick else SIZES
+        programs = [_asking(bench, kind, tokens, f"@{PACE}") for tokens in paced]
+        runs = bench.in_turn(programs, to="pty", runs=1)  # which take their time
+        yield from _over(kind, base, runs, paced, f" at {PACE:,} tokens/s")
     for kind in KINDS:
         yield from drawn(bench, kind)
     if not bench.quick:
@@ -46,16 +49,8 @@ def measure(bench: Bench) -> Iterator[Row]:
             yield from live(bench, kind)
 
 
-def streamed(bench: Bench, kind: str, sizes: Sequence[int], pace: str = "") -> list[list[Run]]:
-    """The runs of raptchat for replies of these sizes, in turn until their time is up."""
-    programs = [bench.raptchat(*chat(f"bench/{kind}-{tokens}{pace}")) for tokens in sizes]
-    runs: list[list[Run]] = [[] for _ in programs]
-    for _ in range(bench.runs):
-        for program, its in zip(programs, runs, strict=True):
-            its.append(bench.run(program, to="pty"))
-        if sum(run.wall_ms for its in runs for run in its) > bench.seconds * 1e3:
-            break
-    return runs
+def _asking(bench: Bench, kind: str, tokens: int, pace: str = "") -> Program:
+    return bench.raptchat(*chat(f"bench/{kind}-{tokens}{pace}"))
 
 
 def _over(
@@ -72,7 +67,7 @@ def _over(
             "bytes_per_character": (len(its[0].output) - written) / (tokens - BASE) / CHARACTERS_PER_TOKEN,
             "above_the_tail": max(rises_above(run.output) for run in its),
         }
-        if tokens > sizes[0]:
+        if sizes[0] < tokens == sizes[-1]:
             extra["exponent"] = exponent(smallest, more, (tokens - BASE) / (sizes[0] - BASE))
         yield _with(Row.of(SECTION, f"{kind}, {tokens:,} tokens{suffix}", "raptchat", its), extra)
 
@@ -81,10 +76,12 @@ def rises_above(output: bytes) -> int:
     """How often the cursor went above where it had rested: what is above was finished."""
     row = rest = above = 0
     for step in _STEP.finditer(output):
-        if step["rows"] is None:
+        if step["jump"]:
+            above += 1
+        elif step["rows"] is None:
             row += 1
         else:
-            row -= int(step["rows"])
+            row -= int(step["rows"] or 1)
             above += row < rest
             rest = row
     return above

@@ -12,7 +12,7 @@ import signal
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
@@ -119,13 +119,18 @@ class Bench:
         self, section: str, name: str, programs: Iterable[Program | None], *, to: Output = "pipe", runs: int = 0
     ) -> Iterator[Row]:
         """Run *programs* in turn, as often as *runs* or else the bench says; a row for each, in their order."""
-        measured = [(program, list[Run]()) for program in programs if program]
-        for _ in range(runs or self.runs):
-            for program, its in measured:
-                if sum(run.wall_ms for run in its) < self.seconds * 1e3:
-                    its.append(replace(self.run(program, to=to), output=b""))
-        for program, its in measured:
+        present = [program for program in programs if program]
+        for program, its in zip(present, self.in_turn(present, to=to, runs=runs), strict=True):
             yield Row.of(section, name, program.name, its)
+
+    def in_turn(self, programs: Sequence[Program], *, to: Output = "pipe", runs: int = 0) -> list[list[Run]]:
+        """The runs of each of *programs*, which run in turn."""
+        measured: list[list[Run]] = [[] for _ in programs]
+        for _ in range(runs or self.runs):
+            for program, its in zip(programs, measured, strict=True):
+                if sum(run.wall_ms for run in its) < self.seconds * 1e3:
+                    its.append(self.run(program, to=to))
+        return measured
 
 
 def run(program: Program, *, to: Output, scratch: Path, timeout: float) -> Run:

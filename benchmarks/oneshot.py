@@ -16,8 +16,13 @@ _IMAGE_SIDE = 512
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """With the vault in a file, with a real Secret Service where there is one, and with an image."""
+    """With the vault in a file, with an image, and with a real Secret Service where there is one."""
     yield from bench.compare(SECTION, "file vault", asking(bench, SHORT))
+    image = str(bench.scratch / "image.png")
+    write_image(Path(image))
+    ours = [bench.raptchat(*chat(SHORT, "-a", image)), bench.httpx(SHORT, PROMPT, image)]
+    peer = bench.llm and bench.llm("-m", SHORT, PROMPT, "-a", image)
+    yield from bench.compare(SECTION, "with an image", [*ours, peer])
     if keyring_daemon.is_installed():
         with keyring_daemon.running(bench.python) as environ:
             home = str(bench.scratch / "with-keyring")
@@ -26,11 +31,6 @@ def measure(bench: Bench) -> Iterator[Row]:
             add_key(raptchat)
             programs = [raptchat(*chat(SHORT)), bench.httpx(SHORT, PROMPT)]
             yield from bench.compare(SECTION, "Secret Service", programs)
-    image = str(bench.scratch / "image.png")
-    write_image(Path(image))
-    programs = [bench.raptchat(*chat(SHORT, "-a", image)), bench.httpx(SHORT, PROMPT, image)]
-    others = [bench.llm and bench.llm("-m", SHORT, PROMPT, "-a", image)]
-    yield from bench.compare(SECTION, "with an image", [*programs, *others])
 
 
 def write_image(path: Path) -> None:

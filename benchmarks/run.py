@@ -12,10 +12,11 @@ import importlib
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,6 +43,9 @@ def main() -> None:
             replaced(arguments.markdown.read_text(encoding="utf-8"), "")
         except (OSError, ValueError) as error:
             sys.exit(f"error: {error}")
+    for ends in (signal.SIGTERM, signal.SIGHUP):  # as Ctrl-C does, so that nothing is left running
+        if signal.getsignal(ends) != signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(ends, signal.default_int_handler)
     begun = time.monotonic()
     try:
         with prepared(arguments) as (bench, about):
@@ -49,17 +53,27 @@ def main() -> None:
             rows, failures = measured(bench, arguments.only or SECTIONS)
     except ProgramError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
     results = Results({**about, "took": f"{time.monotonic() - begun:.0f} s"}, rows)
-    print(f"\n{results.markdown()}")
+    print(f"\n{results.markdown()}", flush=True)
+    try:
+        write(results, arguments)
+    except OSError as error:
+        sys.exit(f"error: {error}")
+    if failures:
+        sys.exit(f"error: not measured: {', '.join(failures)}")
+
+
+def write(results: Results, arguments: argparse.Namespace) -> None:
+    """Write the results into the files that are named."""
     if arguments.json:
         arguments.json.write_text(json.dumps(results.document(), indent=2) + "\n", encoding="utf-8")
     if arguments.markdown:
         text = arguments.markdown.read_text(encoding="utf-8")
         arguments.markdown.write_text(replaced(text, results.markdown()), encoding="utf-8")
     if arguments.svg:
-        arguments.svg.write_text(chart.svg(rows), encoding="utf-8")
-    if failures:
-        sys.exit(f"error: not measured: {', '.join(failures)}")
+        arguments.svg.write_text(chart.svg(results.rows), encoding="utf-8")
 
 
 def parsed() -> argparse.Namespace:
@@ -89,7 +103,8 @@ def prepared(arguments: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, s
     work: Path = arguments.work.resolve()
     # The venv's Python is a link, and what it is linked to has no raptchat.
     python: Path = arguments.python.absolute() if arguments.python else venvs.of_checkout(work)
-    with tempfile.TemporaryDirectory(prefix="raptchat-bench-") as folder, Gateway() as gateway:
+    scratch_folder = tempfile.TemporaryDirectory(prefix="raptchat-bench-", ignore_cleanup_errors=True)
+    with scratch_folder as folder, Gateway() as gateway:
         scratch, url = Path(folder), gateway.url
         rate = gateway.events_per_second()
         if rate < EVENTS_PER_SECOND:
@@ -102,8 +117,8 @@ def prepared(arguments: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, s
             http_client=peers.script(python, "bare_http_client.py", home, url, called="http.client"),
             httpx=peers.script(python, "bare_httpx.py", home, url, called="httpx"),
             curl=peers.curl(home),
-            llm=peers.llm(work, scratch / "llm", url) if arguments.peers else None,
-            sgpt=peers.sgpt(work, scratch / "sgpt", url) if arguments.peers else None,
+            llm=installable(lambda: peers.llm(work, scratch / "llm", url)) if arguments.peers else None,
+            sgpt=installable(lambda: peers.sgpt(work, scratch / "sgpt", url)) if arguments.peers else None,
             gateway=url,
             scratch=scratch,
             quick=arguments.quick,
@@ -113,17 +128,28 @@ def prepared(arguments: argparse.Namespace) -> Iterator[tuple[Bench, dict[str, s
         yield bench, {**machine(), **installed(bench), "gateway": f"{rate:,.0f} events/s"}
 
 
+def installable(peer: Callable[[], Program]) -> Program | None:
+    """The *peer*; `None`, which is said on standard error, when it cannot be installed or does not answer."""
+    try:
+        return peer()
+    except ProgramError as error:
+        print(f"left out: {error}", file=sys.stderr, flush=True)
+        return None
+
+
 def measured(bench: Bench, sections: Sequence[str]) -> tuple[list[Row], list[str]]:
-    """The rows of these sections, and the sections that failed, which is said on standard error."""
+    """The rows of these sections, and the sections that failed or were interrupted, as standard error says."""
     rows, failures = list[Row](), list[str]()
     for section in sections:
         begun = time.monotonic()
         try:
             for row in importlib.import_module(section).measure(bench):
-                print(f"{section}: {row.name}: {row.program} {row.wall_ms:,.1f} ms", file=sys.stderr, flush=True)
                 rows.append(row)
-        except ProgramError as error:
-            print(f"{section}: {error}", file=sys.stderr)
+                print(f"{section}: {row.name}: {row.program} {row.wall_ms:,.1f} ms", file=sys.stderr, flush=True)
+        except KeyboardInterrupt:
+            return rows, [*failures, *sections[sections.index(section) :]]
+        except Exception as error:  # noqa: BLE001 - whatever it is, the other sections are measured
+            print(f"{section}: {type(error).__name__}: {error}", file=sys.stderr)
             failures.append(section)
         print(f"{section}: {time.monotonic() - begun:.0f} s", file=sys.stderr, flush=True)
     return rows, failures

@@ -3,25 +3,45 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from measuring import Bench, Row
-from peers import STREAMS, asking, chat
+from measuring import Bench, Program, Row
+from peers import PROMPT, STREAMS, asking, chat
 from texts import CHARACTERS_PER_TOKEN
 
 SECTION = "streaming"
 
-# The peers take half a minute for the longest.
-_PEERS_UP_TO = 20_000
+# With --quick: the peers take seconds for 20,000, and half a minute for the longest.
+_PEERS_UP_TO = 2_000
+# A proxy passes on what has piled up, and a client takes it in one piece.
+_PACKED = 16
 
 
 def measure(bench: Bench) -> Iterator[Row]:
-    """Replies of 2,000 to 100,000 tokens, stored and with `--private`, and what further tokens take."""
+    """Replies of 2,000 to 100,000 tokens, stored and with `--private`, and what further tokens take.
+
+    Each event is an HTTP chunk of its own, then `_PACKED` of them are one.
+    """
+    single = {tokens: _all(bench, tokens, model) for tokens, model in STREAMS.items()}
+    yield from _growing(bench, "tokens", single)
+    packed = {tokens: _two(bench, f"{model}x{_PACKED}") for tokens, model in STREAMS.items()}
+    yield from _growing(bench, f"tokens, {_PACKED} a chunk", packed)
+
+
+def _all(bench: Bench, tokens: int, model: str) -> list[Program | None]:
+    programs = [bench.raptchat(*chat(model, "--private")).named("raptchat --private"), *asking(bench, model)]
+    if bench.quick and tokens > _PEERS_UP_TO:
+        return [one for one in programs if one and one.name not in {"llm", "shell-gpt"}]
+    return programs
+
+
+def _two(bench: Bench, model: str) -> list[Program | None]:
+    return [bench.raptchat(*chat(model)), bench.httpx(model, PROMPT)]
+
+
+def _growing(bench: Bench, name: str, programs: Mapping[int, Sequence[Program | None]]) -> Iterator[Row]:
+    """The rows of each length, with what went beyond the shorter ones."""
     seen: dict[str, list[tuple[int, Row]]] = {}
-    for tokens, model in STREAMS.items():
-        private = bench.raptchat(*chat(model, "--private")).named("raptchat --private")
-        programs = [private, *asking(bench, model)]
-        if bench.quick and tokens > _PEERS_UP_TO:
-            programs = [one for one in programs if one and one.name not in {"llm", "shell-gpt"}]
-        for row in bench.compare(SECTION, f"{tokens} tokens", programs, to="file"):
+    for tokens, its in programs.items():
+        for row in bench.compare(SECTION, f"{tokens} {name}", its, to="file"):
             shorter = seen.setdefault(row.program, [])
             yield replace(row, extra=beyond(shorter, tokens, row))
             shorter.append((tokens, row))

@@ -47,7 +47,10 @@ def _pip(python: Path, *words: str) -> None:
 
 
 def _run(*command: str) -> str:
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:  # such as a venv whose Python is gone
+        raise ProgramError(f"`{' '.join(command)}` cannot be started: {error}") from None
     if ended.returncode:
         raise ProgramError(f"`{' '.join(command)}` failed: {ended.stderr[-2000:]}")
     return ended.stdout

@@ -18,6 +18,7 @@ from texts import CHARACTERS_PER_TOKEN
         (b"a tail\nof two\x1b[1Adone\na tail\nof two\x1b[1A", 0),
         (b"a tail\nof two\x1b[1A\n\nback to what is finished\x1b[3A", 1),
         (b"\n\n\x1b[1A\x1b[1A\x1b[1A", 2),
+        (b"\n\n\x1b[A\x1b[F\x1b[2;5H\x1bM", 3),
     ],
 )
 def test_a_move_above_where_the_cursor_rested_is_counted(output: bytes, above: int) -> None:

@@ -20,8 +20,9 @@ import keyring_daemon
 import oneshot
 import peers
 import pytest
+import run as benchmark
 import streaming
-from gateway import Gateway
+from gateway import Gateway, events
 from measuring import Bench, Output, Program, ProgramError, Row, run
 from report import BEGIN, END, Results, replaced
 from texts import KINDS, text_of
@@ -75,7 +76,7 @@ def every_row() -> list[Row]:
             ("startup", "--help"),
             ("oneshot", "file vault"),
             ("oneshot", "Secret Service"),
-            ("large_store", "search, a common word"),
+            ("large_store", "1,000,000 messages: search, a common word"),
         )
         for program in ("python -c pass", "raptchat", "httpx", "llm", "shell-gpt")
     ]
@@ -88,7 +89,8 @@ def every_row() -> list[Row]:
     return [
         *rows,
         a_row("markdown", "list, 2,000 tokens", extra=markdown),
-        a_row("large_store", "a key", extra={"lookup_ms": 0.4}),
+        a_row("large_store", "100,000 groups: look up a key", extra={"lookup_ms": 0.4}),
+        a_row("at_once", "50 processes x 20 touches", extra=at_once),
         a_row("at_once", "50 processes x 20 chats", extra=at_once),
         a_row("at_once", "16 first starts, 16 at once", extra=at_once),
     ]
@@ -141,11 +143,12 @@ def test_a_program_that_a_signal_ends_or_that_is_not_there_is_an_error(tmp_path:
 
 
 @pytest.mark.parametrize("to", ["pipe", "pty"])
-def test_a_program_that_does_not_end_is_ended(to: Output, tmp_path: Path) -> None:
+def test_a_program_that_does_not_end_is_ended_under_nohup_too(to: Output, tmp_path: Path) -> None:
     alive = tmp_path / "alive"
     os.mkfifo(alive)
     reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
     code = f"import os, time; os.write(os.open({str(alive)!r}, os.O_WRONLY), b'here'); time.sleep(600)"
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         with pytest.raises(ProgramError, match="took more than 2 seconds"):
             run(python(code), to=to, scratch=tmp_path, timeout=2)
@@ -153,6 +156,7 @@ def test_a_program_that_does_not_end_is_ended(to: Output, tmp_path: Path) -> Non
         assert os.read(reader, 9) == b"here"
         assert os.read(reader, 9) == b""  # nobody has it open any more
     finally:
+        signal.signal(signal.SIGHUP, before)
         os.close(reader)
 
 
@@ -176,7 +180,7 @@ def test_what_has_used_up_its_time_runs_no_more_and_reports_what_it_has(tmp_path
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_reply_of_the_gateway_is_the_text_that_its_model_names(kind: str, gateway: Gateway) -> None:
-    for model in (f"bench/{kind}-50", f"bench/{kind}-50@5000"):
+    for model in (f"bench/{kind}-50", f"bench/{kind}-50@5000", f"bench/{kind}-50x16"):
         with OpenRouterClient(api_key="sk-or-v1-any", base_url=gateway.url, default_model=model) as client:
             chunks = list(client.stream_chat([{"role": "user", "content": "?"}]))
         pieces = [chunk.text for chunk in chunks if isinstance(chunk, ContentChunk)]
@@ -205,6 +209,11 @@ def test_the_gateway_answers_in_one_piece_lists_models_and_refuses_others(gatewa
         connection.close()
 
 
+def test_an_event_is_an_http_chunk_unless_the_model_says_how_many_are() -> None:
+    single, packed = (events(f"bench/prose-50{packed}")[0] for packed in ("", "x16"))
+    assert [(len(chunks), chunks[0].count(b"data: ")) for chunks in (single, packed)] == [(50, 1), (4, 16)]
+
+
 @pytest.mark.parametrize("script", ["bare_http_client.py", "bare_httpx.py"])
 def test_the_limits_pass_a_reply_on(script: str, gateway: Gateway) -> None:
     words = [sys.executable, str(peers.LIMITS / script), gateway.url, "sk-or-v1-any", "bench/table-30", "hello"]
@@ -225,6 +234,26 @@ def test_every_goal_finds_its_figure_in_the_rows() -> None:
 
 def test_what_was_not_measured_is_neither_met_nor_missed() -> None:
     assert {one.is_met for one in goals.reached([])} == {None}
+
+
+def test_a_smaller_store_meets_no_goal_of_the_large_one() -> None:
+    def smaller(row: Row) -> Row:
+        return replace(
+            row, name=row.name.replace("1,000,000 messages", "100,000").replace("100,000 g", "10,000 g")
+        )
+
+    found = goals.reached(map(smaller, every_row()))
+    assert {one.goal.what for one in found if one.raptchat is None and not one.goal.held_by} == {
+        "a key among 100,000 groups, open to close",
+        "search of 1,000,000 messages / `llm logs -q`",
+    }
+
+
+def test_storing_is_compared_without_what_it_takes_to_start() -> None:
+    stored = a_row("streaming", "100000 tokens", extra={"us_per_token": 11.0})
+    private = a_row("streaming", "100000 tokens", "raptchat --private", {"us_per_token": 10.0})
+    [storing] = [one for one in goals.reached([stored, private]) if "storing" in one.goal.what]
+    assert storing.raptchat == pytest.approx(0.1)
 
 
 def test_a_goal_is_met_up_to_its_limit_and_missed_above() -> None:
@@ -249,6 +278,10 @@ def test_the_chart_is_well_formed_and_within_its_width() -> None:
     drawn = ET.fromstring(chart.svg([*every_row(), slow]))  # noqa: S314 - it is our own
     bars = drawn.findall("{*}rect")
     assert len([bar for bar in bars if bar.get("class") == "ours"]) == len(chart.PANELS)
+    page, *bars = bars
+    assert {page.attrib[size] for size in ("width", "height")} == {
+        drawn.attrib[size] for size in ("width", "height")
+    }
     assert len(bars) == len(chart.PANELS) * len(chart.NAMES) + 1
     assert all(float(bar.attrib["x"]) + float(bar.attrib["width"]) <= float(drawn.attrib["width"]) for bar in bars)
     assert all(float(text.attrib["y"]) <= float(drawn.attrib["height"]) for text in drawn.findall("{*}text"))
@@ -280,6 +313,23 @@ def test_processes_that_fail_together_are_counted(capsys: pytest.CaptureFixture[
 # The command.
 
 
+def test_a_section_that_fails_is_named_and_the_others_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fails = a_bench(tmp_path, runs=1, httpx=python("raise SystemExit(3)", name="httpx"))
+    # What makes the conversations says nothing here, which is no JSON.
+    rows, failures = benchmark.measured(fails, ["oneshot", "conversations", "startup"])
+    assert failures == ["oneshot", "conversations"]
+    assert {row.section for row in rows} == {"startup"}
+    assert "oneshot: ProgramError" in capsys.readouterr().err
+
+
+def test_a_peer_that_cannot_be_installed_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert benchmark.installable(lambda: peers.llm(tmp_path / "file", tmp_path, "http://127.0.0.1:1")) is None
+    assert capsys.readouterr().err.startswith("left out: ")
+
+
 def run_benchmark(*words: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, str(BENCHMARKS / "run.py"), "--no-peers", "--runs", "1", *words]
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=100)
@@ -304,14 +354,37 @@ def test_one_command_measures_prints_and_writes(tmp_path: Path) -> None:
 
 
 @pytest.mark.process
+def test_whoever_ends_it_gets_what_was_measured_and_nothing_is_left(tmp_path: Path) -> None:
+    words = ["--no-peers", "--python", sys.executable, "--only", "startup", "--only", "oneshot"]
+    with subprocess.Popen(
+        [sys.executable, str(BENCHMARKS / "run.py"), "--quick", "--runs", "1", *words],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if line.startswith("oneshot: "):
+                break
+        process.terminate()
+        # Whatever was left running would hold the pipes open.
+        out, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.splitlines()[-1]) == (1, "error: not measured: oneshot")
+    assert "### startup" in out
+    assert "### oneshot" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.process
 def test_chats_of_processes_at_one_store_are_timed_and_their_failures_counted(
     tmp_path: Path, gateway: Gateway
 ) -> None:
     ours = peers.raptchat(Path(sys.executable), tmp_path / "raptchat", gateway.url)
     bench = a_bench(tmp_path, raptchat=ours, python=Program("python", (sys.executable,)))
-    row = at_once.chats(bench, 2, 3)
-    assert (row.name, row.extra["failed"]) == ("2 processes x 3 chats", 0)
-    assert row.wall_ms >= row.extra["worst_ms"] > 0
+    for row in (at_once.chats(bench, 2, 3), at_once.touches(bench, 2, 3)):
+        assert row.name in {"2 processes x 3 chats", "2 processes x 3 touches"}
+        assert (row.wall_ms >= row.extra["worst_ms"] > 0, row.extra["failed"]) == (True, 0)
     elsewhere = replace(bench, raptchat=ours.with_environ(RAPTCHAT_HOME=str(tmp_path / "nothing")))
     assert at_once.chats(elsewhere, 2, 3).extra["failed"] == 2
 
