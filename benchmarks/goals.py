@@ -59,14 +59,17 @@ def _extra(section: str, name: str, extra: str) -> Callable[[Rows, str], float]:
     return lambda rows, program: rows[section, name, program].extra[extra]
 
 
-def _worst(section: str, extra: str, *, among: str = "") -> Callable[[Rows, str], float]:
-    """The largest figure called *extra* in the rows of *section* whose names have *among* in them."""
+def _worst(section: str, extra: str, *, among: str = "", but: str = "\0") -> Callable[[Rows, str], float]:
+    """The largest figure called *extra* in the rows of *section* whose names have *among*, and not *but*."""
 
     def figure(rows: Rows, program: str) -> float:
         found = [
             row.extra[extra]
             for row in rows.values()
-            if row.section == section and row.program == program and among in row.name and extra in row.extra
+            if (row.section, row.program) == (section, program)
+            and among in row.name
+            and but not in row.name
+            and extra in row.extra
         ]
         if not found:
             raise KeyError(extra)
@@ -98,6 +101,7 @@ def _searching(rows: Rows, program: str) -> float:
     return max(_wall("large_store", name, over="llm")(rows, program) for name in searches)
 
 
+_COMMON_WORD = ("large_store", "1,000,000 messages: search, a common word")
 _KEY_FILE, _KEYRING, _LONGEST = "file vault", "Secret Service", "100000 tokens"
 
 GOALS = [
@@ -118,7 +122,7 @@ GOALS = [
     Goal(
         "Markdown on a terminal, 2,000 to 32,000 tokens, exponent",
         1.05,
-        _worst("markdown", "exponent"),
+        _worst("markdown", "exponent", but=" at "),  # at a model's pace each length is measured once
         "rich.live",
     ),
     Goal("Markdown, CPU a token / `rich` once", 2, _worst("markdown", "times_rich"), "rich.live"),
@@ -146,5 +150,6 @@ GOALS = [
         _worst("at_once", "worst_ms", among="first starts"),
         unit=" ms",
     ),
-    Goal("search of 1,000,000 messages / `llm logs -q`", 1 / 20, _searching),
+    Goal("search of 1,000,000 messages, a common word / `llm logs -q`", 1 / 20, _wall(*_COMMON_WORD, over="llm")),
+    Goal("the worst of the searches / `llm logs -q`", 1 / 20, _searching),
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from raptchat import naming
-from raptchat.cli import documents, output_file
+from raptchat.cli import documents
 from raptchat.cli.invocation import invocation
 from raptchat.cli.options import SessionArgument, YesOption
 from raptchat.errors import UsageError
@@ -46,6 +46,7 @@ def export(
     if output is None or output == "-":
         run.terminal.write(safe(text) if run.terminal.out_is_tty else text)
     else:
+        from raptchat.cli import output_file
 
         def agreed() -> bool:
             run.confirm(f"writing over `{safe_line(output)}`", yes=yes)

@@ -11,11 +11,10 @@ from raptchat.cli import documents
 from raptchat.cli.command import Command, noun
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import MOST_ROWS, LastOption, SessionArgument, YesOption, day
-from raptchat.cli.scrub import scrub
 from raptchat.cli.session_export import export
 from raptchat.errors import UsageError
 from raptchat.records import Session
-from raptchat.render import search_results, tables, transcript
+from raptchat.render import search_results, tables
 from raptchat.render.formats import costs, when
 from raptchat.render.pager import paged
 
@@ -79,6 +78,8 @@ def show(ctx: typer.Context, session: SessionArgument) -> None:
         messages = store.sessions.messages(found.id)
     if run.json:
         return tables.document(run.terminal, documents.transcript(listed, group.name, messages))
+    from raptchat.render import transcript
+
     with paged(run.terminal) as page:
         return transcript.show(page, transcript.as_markdown(found, group.name, messages))
 
@@ -200,6 +201,8 @@ def remove(
 
 
 def _remove_one(run: Invocation, word: str, *, yes: bool) -> None:
+    from raptchat.cli.scrub import scrub
+
     store = run.factory.store
     found = naming.find_session(store, word)
     run.confirm(f"removing session {found.id[:8]} with its messages", yes=yes)
@@ -214,6 +217,8 @@ def _remove_one(run: Invocation, word: str, *, yes: bool) -> None:
 
 
 def _remove_before(run: Invocation, first_kept: date, group: str | None, *, yes: bool) -> None:
+    from raptchat.cli.scrub import scrub
+
     store = run.factory.store
     owner = naming.find_group(store, group) if group is not None else None
     group_id = owner.id if owner else None

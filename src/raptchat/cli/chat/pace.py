@@ -7,6 +7,7 @@ from raptchat.records import Chunk, ContentChunk, ReasoningChunk, Usage
 
 # What came in less time came in one piece: how fast it was written cannot be seen.
 _SHORTEST_SECONDS = 0.05
+_OF_THE_REPLY = (ContentChunk, ReasoningChunk)
 
 
 class Pace:
@@ -27,7 +28,7 @@ class Pace:
     def of(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
         """Yield *chunks*, and note when they come."""
         for chunk in chunks:
-            if isinstance(chunk, ContentChunk | ReasoningChunk):
+            if isinstance(chunk, _OF_THE_REPLY):
                 self._last = self._clock()
                 if self._first is None:
                     self._first = self._last
