@@ -6,11 +6,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import sample_files
+from conftest import environment
 from web_server import answer, running
 
 from raptchat.attachments import check_media_type, from_bytes, from_file
@@ -173,12 +175,33 @@ def test_what_is_no_file_to_read_is_refused_at_once(
     assert os.listdir("/dev/fd") == before  # noqa: PTH208
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
-def test_a_file_of_others_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "a.txt"
-    path.touch(mode=0o000)
+# Root reads everything: then it is done as nobody.
+READING = """
+import os, sys
+from pathlib import Path
+from raptchat.attachments import from_file
+from raptchat.errors import UsageError
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setuid(65534)
+try:
+    from_file(Path(sys.argv[1]), most_bytes=10)
+except UsageError as error:
+    assert error.hint and error.__cause__ is None
+    print(error)
+"""
 
-    assert "cannot be read: Permission denied" in str(refusal(lambda: from_file(path, most_bytes=MOST)))
+
+def test_a_file_of_others_is_refused() -> None:
+    # Not pytest's folder, which nobody else may enter.
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        path = Path(folder, "a.txt")
+        path.touch(mode=0o000)
+        command = [sys.executable, "-c", READING, str(path)]
+        said = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+
+    assert "cannot be read: Permission denied" in said.stdout
 
 
 @pytest.mark.parametrize("name", ["a\0b", "x" * 300, "\x1b[2J\n", "\udcff\udcfe"])

@@ -8,13 +8,14 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import rows
+from conftest import environment, rows
 from processes import PATIENCE_SECONDS, read_until
 
 from raptchat.errors import OutputError, StoreError
@@ -256,14 +257,39 @@ def test_a_disk_that_fills_up_leaves_the_store_and_the_copy(path: Path) -> None:
     assert is_as_it_was(path)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_folder_that_takes_no_lock_is_no_obstacle_to_reading(path: Path) -> None:
-    path.parent.chmod(0o500)
-    try:
-        with closing(Store.open(path)) as store:
-            assert [group.name for group in store.groups.all()] == ["biology"]
-    finally:
-        path.parent.chmod(0o700)
+# Root may write anywhere: then it is done as nobody, who is handed the store.
+READING = """
+import os, sys
+from pathlib import Path
+from raptchat.store import Store, upgrade
+from raptchat.store.version import upgrade_lock
+path = Path(sys.argv[1])
+if os.geteuid() == 0:
+    os.chown(path, 65534, -1)
+    os.setgroups([])
+    os.setuid(65534)
+try:
+    upgrade_lock(path).open("rb")
+except PermissionError:
+    print([group.name for group in Store.open(path).groups.all()])
+"""
+
+
+def test_a_folder_that_takes_no_lock_is_no_obstacle_to_reading() -> None:
+    # Not pytest's folder, which nobody else may enter.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "raptchat.db")
+        with closing(Store.open(path)) as store, store.write():
+            store.groups.add("biology")
+        upgrade_lock(path).touch(mode=0)
+        Path(folder).chmod(0o555)
+        command = [sys.executable, "-c", READING, str(path)]
+        try:
+            read = subprocess.run(command, capture_output=True, text=True, check=True, env=environment())
+        finally:
+            Path(folder).chmod(0o700)
+
+    assert read.stdout == "['biology']\n"
 
 
 def test_a_lock_that_cannot_be_opened_keeps_nobody_out(path: Path) -> None:
