@@ -18,7 +18,8 @@ from measuring import Program, ProgramError
 
 _PATIENCE_SECONDS = 20.0
 
-_BUS = """\
+# A session bus that starts nothing by itself.
+BUS = """\
 <!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
   "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
@@ -53,7 +54,7 @@ def running(python: Program) -> Iterator[Mapping[str, str]]:
         for name in ("XDG_RUNTIME_DIR", "XDG_DATA_HOME", "XDG_CONFIG_HOME"):
             added[name] = str(home / name.lower())
             Path(added[name]).mkdir(mode=0o700)
-        (home / "bus.conf").write_text(_BUS.format(socket=home / "bus"), encoding="utf-8")
+        (home / "bus.conf").write_text(BUS.format(socket=home / "bus"), encoding="utf-8")
         environ = {**python.environ, **added}
         _start(stack, environ, "dbus-daemon", f"--config-file={home}/bus.conf", "--nofork", "--nopidfile")
         _until((home / "bus").exists)

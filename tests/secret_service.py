@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
+from keyring_daemon import BUS
 from programs import installed
 
 if sys.platform == "linux":  # the only place where `keyring` brings SecretStorage along
@@ -59,21 +60,6 @@ NOT_INHERITED = {
     "WAYLAND_DISPLAY",
 }
 
-BUS_SETTINGS = """\
-<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
-  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
-<busconfig>
-  <type>session</type>
-  <listen>unix:path={socket}</listen>
-  <auth>EXTERNAL</auth>
-  <policy context="default">
-    <allow send_destination="*" eavesdrop="true"/>
-    <allow eavesdrop="true"/>
-    <allow own="*"/>
-  </policy>
-</busconfig>
-"""
-
 
 class SecretService:
     """A bus with a keyring daemon; *environ* is the whole environment of a process that is to reach it."""
@@ -93,7 +79,7 @@ class SecretService:
     def start(self, *, initialised: bool = True) -> None:
         """Start bus and daemon, unlocked; or else as on a machine where nobody ever logged in at a desktop."""
         settings = self._home / "bus.conf"
-        settings.write_text(BUS_SETTINGS.format(socket=self._home / "bus"))
+        settings.write_text(BUS.format(socket=self._home / "bus"))
         self._bus = self._popen("dbus-daemon", f"--config-file={settings}", "--nofork", "--nopidfile")
         self._wait_until(self._listens)
         self._start_daemon(initialised=initialised)
