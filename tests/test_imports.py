@@ -28,6 +28,7 @@ NOT_FOR_A_PLAIN_CHAT = {
     "raptchat.cli.chat.dry_run": "it is sent",
     "raptchat.cli.documents": "nothing is written as JSON",
     "raptchat.cli.help": "no help is asked for",
+    "raptchat.providers.fields": "no further field of the request is set",
     "raptchat.model_cache": "no model is looked up",
     "raptchat.models": "no model is looked up",
     "raptchat.render.columns": "nothing is aligned",
@@ -107,7 +108,7 @@ def test_lists_load_the_command_line_and_the_store(biology: Run, words: str) -> 
 
     assert "sqlite3" in modules
     assert foreign(modules) == COMMAND_LINE
-    not_needed = {"raptchat.chat", "raptchat.cli.help", "raptchat.vault", "csv", "tomllib"}
+    not_needed = {"raptchat.chat", "raptchat.cli.help", "raptchat.vault", "csv", "hashlib", "tomllib"}
     assert not (HEAVY | NETWORK | not_needed) & modules
 
 
