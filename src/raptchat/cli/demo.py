@@ -45,8 +45,8 @@ def run_demo(question: str, run: Invocation) -> None:
     """Two groups, one key: a reply for the one, and for the other the way to a key."""
     from raptchat.chat import check_prompt
     from raptchat.cli import credentials
-    from raptchat.cli.add_key import AddKey, run_add_key
     from raptchat.cli.chat.ask import Ask, run_chat
+    from raptchat.cli.group.add_key import AddKey, run_add_key
     from raptchat.demo import DEMO_KEY, DemoGateway
     from raptchat.render.reply import ReplyFormat
 

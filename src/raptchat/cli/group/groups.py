@@ -1,4 +1,4 @@
-"""`raptchat group`: who pays, and the key it pays with."""
+"""`raptchat group list`, `create`, `show` and what else is done with a group itself."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,18 +7,15 @@ import typer
 
 from raptchat import naming
 from raptchat.cli import documents
-from raptchat.cli.command import Command, noun
 from raptchat.cli.invocation import Invocation, invocation
-from raptchat.cli.options import GroupArgument, NoRecoveryOption, ProviderOption, YesOption, working_folder
+from raptchat.cli.options import GroupArgument, YesOption, working_folder
 from raptchat.config import check_model
 from raptchat.errors import DuplicateGroupError, UsageError
 from raptchat.outside import is_utf8
-from raptchat.providers import DEFAULT_PROVIDER, check_known
+from raptchat.providers import check_known
 from raptchat.records import Credential, Group
 from raptchat.render import tables
 from raptchat.render.formats import when
-
-app = noun("Groups: who pays, and who owns the conversations.")
 
 ModelOption = Annotated[str | None, typer.Option(metavar="M", help="The group's model.")]
 SystemOption = Annotated[str | None, typer.Option(metavar="TEXT", help="The group's system prompt.")]
@@ -28,7 +25,6 @@ GroupProviderOption = Annotated[
 ]
 
 
-@app.command("list", cls=Command)
 def list_(ctx: typer.Context) -> None:
     """List the groups."""
     run = invocation(ctx)
@@ -46,7 +42,6 @@ def list_(ctx: typer.Context) -> None:
     )
 
 
-@app.command(cls=Command)
 def create(
     ctx: typer.Context,
     name: Annotated[str, typer.Argument(metavar="NAME", help="1 to 64 characters.")],
@@ -68,7 +63,6 @@ def create(
     _shown(run, group, f"made group `{group.name}`; its key: {naming.add_key_command(group.name)}")
 
 
-@app.command(cls=Command)
 def show(ctx: typer.Context, group: GroupArgument) -> None:
     """Show a group."""
     run = invocation(ctx)
@@ -93,7 +87,6 @@ def show(ctx: typer.Context, group: GroupArgument) -> None:
     )
 
 
-@app.command("set", cls=Command)
 def set_(
     ctx: typer.Context,
     group: GroupArgument,
@@ -114,7 +107,6 @@ def set_(
     _shown(run, changed, f"changed group `{changed.name}`")
 
 
-@app.command(cls=Command)
 def rename(ctx: typer.Context, group: GroupArgument, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
     """Give a group another name; its keys are sealed anew for it."""
     from raptchat.credentials import CredentialService
@@ -127,7 +119,6 @@ def rename(ctx: typer.Context, group: GroupArgument, name: Annotated[str, typer.
     _shown(run, renamed, f"group `{found.name}` is now `{renamed.name}`")
 
 
-@app.command(cls=Command)
 def bind(ctx: typer.Context, group: GroupArgument) -> None:
     """Tie this folder, and all below it, to a group; the tie is kept in the store."""
     run = invocation(ctx)
@@ -138,7 +129,6 @@ def bind(ctx: typer.Context, group: GroupArgument) -> None:
     _shown(run, found, f"in {folder} and below, group `{found.name}` pays")
 
 
-@app.command(cls=Command)
 def unbind(ctx: typer.Context) -> None:
     """Untie this folder from its group."""
     run = invocation(ctx)
@@ -152,7 +142,6 @@ def unbind(ctx: typer.Context) -> None:
     return run.terminal.say(f"{folder} is tied to no group any more")
 
 
-@app.command(cls=Command)
 def remove(ctx: typer.Context, group: GroupArgument, yes: YesOption = False) -> None:
     """Remove a group with its keys and sessions; its usage stays in the ledger."""
     from raptchat.cli.scrub import scrub
@@ -170,44 +159,6 @@ def remove(ctx: typer.Context, group: GroupArgument, yes: YesOption = False) -> 
             run.terminal.say(f"`{file}` is left behind: {error.strerror}")
     scrub(run)
     _shown(run, found, f"removed group `{found.name}`")
-
-
-# Words too many are taken here: they may be a key, and are refused with what to do instead.
-@app.command("add-key", cls=Command, context_settings={"allow_extra_args": True})
-def add_key(
-    ctx: typer.Context,
-    group: Annotated[str, typer.Argument(metavar="G", help="Made when it is not there.")],
-    provider: ProviderOption = DEFAULT_PROVIDER,
-    label: Annotated[str | None, typer.Option(metavar="L", help="A word to tell keys apart.")] = None,
-    base_url: Annotated[
-        str | None, typer.Option(metavar="URL", help="Where this key may be sent, instead of the gateway.")
-    ] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Retire the active key.")] = False,
-    allow_shared: Annotated[
-        bool, typer.Option("--allow-shared", help="Take a key that another group has.")
-    ] = False,
-    stdin: Annotated[bool, typer.Option("--stdin", help="Read the key from standard input.")] = False,
-    from_env: Annotated[
-        str | None, typer.Option(metavar="VAR", help="Read the key from this environment variable.")
-    ] = None,
-    key_file: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Read the key from this file, which only you can read.")
-    ] = None,
-    no_recovery: NoRecoveryOption = False,
-    key: Annotated[str | None, typer.Option("--key", "--api-key", hidden=True)] = None,
-) -> None:
-    """Give a group its API key, typed at a hidden prompt; the group is made when it is not there."""
-    if key is not None or ctx.args:
-        raise UsageError(
-            "an API key is never an argument: it would stay in the shell's history and in process lists",
-            hint="leave it out and type it when asked, or use --stdin, --from-env VAR or --key-file PATH",
-        )
-    from raptchat.cli.add_key import AddKey, run_add_key
-
-    wanted = AddKey(
-        group, provider, label, base_url, replace, allow_shared, stdin, from_env, key_file, not no_recovery
-    )
-    run_add_key(wanted, invocation(ctx))
 
 
 def _active_key(run: Invocation, group: Group) -> Credential | None:

@@ -3,12 +3,16 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from raptchat import naming, private_file
 from raptchat.api_key import check_api_key
 from raptchat.cli import documents, recovery
 from raptchat.cli.first_vault import ensure_vault
-from raptchat.cli.invocation import Invocation, ask_hidden
+from raptchat.cli.invocation import Invocation, ask_hidden, invocation
+from raptchat.cli.options import NoRecoveryOption, ProviderOption
 from raptchat.cli.piped import read_bytes, say_if_silent
 from raptchat.errors import UsageError
 from raptchat.providers import DEFAULT_PROVIDER, check_known
@@ -34,6 +38,40 @@ class AddKey:
     from_env: str | None = None
     key_file: Path | None = None
     recovery: bool = True
+
+
+def add_key(
+    ctx: typer.Context,
+    group: Annotated[str, typer.Argument(metavar="G", help="Made when it is not there.")],
+    provider: ProviderOption = DEFAULT_PROVIDER,
+    label: Annotated[str | None, typer.Option(metavar="L", help="A word to tell keys apart.")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="Where this key may be sent, instead of the gateway.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Retire the active key.")] = False,
+    allow_shared: Annotated[
+        bool, typer.Option("--allow-shared", help="Take a key that another group has.")
+    ] = False,
+    stdin: Annotated[bool, typer.Option("--stdin", help="Read the key from standard input.")] = False,
+    from_env: Annotated[
+        str | None, typer.Option(metavar="VAR", help="Read the key from this environment variable.")
+    ] = None,
+    key_file: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="Read the key from this file, which only you can read.")
+    ] = None,
+    no_recovery: NoRecoveryOption = False,
+    key: Annotated[str | None, typer.Option("--key", "--api-key", hidden=True)] = None,
+) -> None:
+    """Give a group its API key, typed at a hidden prompt; the group is made when it is not there."""
+    if key is not None or ctx.args:
+        raise UsageError(
+            "an API key is never an argument: it would stay in the shell's history and in process lists",
+            hint="leave it out and type it when asked, or use --stdin, --from-env VAR or --key-file PATH",
+        )
+    wanted = AddKey(
+        group, provider, label, base_url, replace, allow_shared, stdin, from_env, key_file, not no_recovery
+    )
+    run_add_key(wanted, invocation(ctx))
 
 
 def run_add_key(wanted: AddKey, run: Invocation) -> None:
