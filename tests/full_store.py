@@ -13,13 +13,19 @@ from sample_files import PNG
 from raptchat import CredentialService, Factory
 from raptchat.caller import Caller
 from raptchat.config import Settings
-from raptchat.records import Attachment, Booking, Usage
+from raptchat.credentials.management_key import ManagementKeys
+from raptchat.records import Attachment, Booking, Budget, KeyWork, Policy, Usage
+from raptchat.secret import Secret
 from raptchat.store import Store
+from raptchat.store.groups import budget_columns, policy_columns
 from raptchat.store.ledger import BY
 from raptchat.store.search import Query
 
 CALLER = Caller("raptchat", "teacher", "school")
 PICTURE = Attachment("cell.png", "image/png", hashlib.sha256(PNG).hexdigest(), len(PNG), PNG)
+RULES = Policy(("anthropic/*", "a/b"), zdr=True, max_cost=Decimal("0.5"), no_history=True)
+BUDGET = Budget(Decimal(20), "month")
+ORIGIN, NOON = "https://openrouter.ai:443", "2026-11-01T12:00:00Z"
 FOLDER = Path("/home/teacher/biology")
 
 
@@ -44,6 +50,10 @@ def fill(home: Path) -> Path:
         with store.write():
             for group, key in zip(groups, keys, strict=True):
                 talk(store, group.id, key.id)
+            store.groups.set(groups[2].id, **policy_columns(RULES), **budget_columns(BUDGET))
+            store.budgets.reserve(groups[2].id, Decimal("0.03"))
+            store.management.begin(KeyWork("w", "history", ORIGIN, None, "0" * 64, NOON))
+        ManagementKeys(factory).save(Secret("sk-or-v1-management-" + "0" * 40), ORIGIN)
     return home / "raptchat.db"
 
 
@@ -108,6 +118,9 @@ def read(store: Store) -> dict[str, Any]:
         "found": [
             store.sessions.search(Query.read(words)).messages for words in ("cell", "grosse", '"µm"', "nothing")
         ],
+        "spent": [store.budgets.spending(group.id, "2026-11-01") for group in groups],
+        "management keys": store.management.keys(),
+        "works": store.management.works(ORIGIN),
         "usage": [store.ledger.report([by]) for by in BY],
         "events": store.ledger.events(),
     }

@@ -15,7 +15,9 @@ import pytest
 
 from raptchat import CredentialService, Factory
 from raptchat.config import Settings
+from raptchat.credentials.management_key import ManagementKeys
 from raptchat.store import Store
+from raptchat.store.groups import budget_columns, policy_columns
 from raptchat.store.migrations import STEPS
 from raptchat.store.search import Query
 
@@ -151,6 +153,30 @@ def test_groups_folders_sums_and_events_are_those_that_were_recorded(golden: Gol
     assert len(groups) == len(record["groups"])
     assert used == record["usage"]
     assert events == [tuple(one.values()) for one in record["events"]]
+
+
+def test_rules_and_budgets_are_those_that_were_recorded(golden: Golden) -> None:
+    with closing(Store.open(golden.file)) as store:
+        found = [
+            {
+                "name": group.name,
+                **policy_columns(group.policy),
+                **budget_columns(group.budget),
+                "suspended_at": group.suspended_at,
+            }
+            for group in store.groups.all()
+            if group.budget is not None
+        ]
+
+    assert found == golden.record.get("rules", [])
+
+
+def test_the_accounts_key_opens(golden: Golden) -> None:
+    with golden.open("master.key") as factory:
+        keys = ManagementKeys(factory)
+        found = {one.endpoint: keys.open(one.endpoint).reveal() for one in keys.status()}
+
+    assert found == golden.record.get("management_keys", {})
 
 
 def test_what_is_new_can_be_added_and_stays(golden: Golden) -> None:

@@ -15,8 +15,9 @@ from raptchat.errors import StoreError
 from raptchat.records import Booking, Group, Usage, UsageRow
 from raptchat.store import Store, row_sums
 from raptchat.store.connection import Connection
-from raptchat.store.ledger import BY, By, nano_dollars
+from raptchat.store.ledger import BY, By
 from raptchat.store.migrations import STEPS, add_what_a_large_store_needs
+from raptchat.store.money import nano_dollars
 from raptchat.store.upgrade import migrate
 
 
@@ -226,7 +227,7 @@ def test_a_store_of_before_has_the_sums_of_its_days_once_it_is_upgraded(home: Pa
         ("UPDATE ai_usage_days SET day = '2026-01-01'", ["2026-01-01", "2026-11-22"]),
         ("DELETE FROM ai_usage_days", ["2026-11-22"]),
         ("DELETE FROM ai_usage", ["2026-11-22"]),
-        ("UPDATE ai_usage SET input_tokens = 0", ["2026-11-22"]),
+        ("UPDATE ai_usage SET model = 'c/d'", ["2026-11-22"]),
         ("DROP TABLE ai_usage", ["the store `"]),
     ],
 )

@@ -3,16 +3,18 @@
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from conftest import rows
-from full_store import PICTURE, put, talk
+from full_store import NOON, ORIGIN, PICTURE, put, talk
 
 from raptchat import CredentialService, Factory
 from raptchat.config import Settings
 from raptchat.errors import StoreError
+from raptchat.records import Booking, Usage
 from raptchat.store import Store, row_sums
 from raptchat.store.connection import Connection, DamagedStoreError
 from raptchat.store.migrations import STEPS
@@ -87,6 +89,25 @@ def use_credentials(store: Store) -> None:
     store.credentials.remove(first.id)
 
 
+def manage_keys(store: Store) -> None:
+    [key] = store.management.keys()
+    store.management.put_key(key._replace(encrypted_key=b"\0\xff"))
+    [work] = store.management.works(ORIGIN)
+    store.management.go_on(work._replace(old_hash="1" * 64))
+    store.management.finish(work.id)
+    store.management.remove_key(ORIGIN)
+
+
+def spend(store: Store) -> None:
+    group = store.groups.all()[0]
+    reservation = store.budgets.reserve(group.id, Decimal(1))
+    store.budgets.extend(reservation)
+    store.budgets.release(reservation)
+    store.ledger.book(Booking(group.id, "", None, "", "openrouter", "a/b", "me", "gen-2", None, Usage(), NOON))
+    [unknown] = store.ledger.unknown(group.id, "openrouter")
+    store.ledger.learn(unknown.id, Usage(1, 2, cost=Decimal("0.03")))
+
+
 def put_a_slot_again(store: Store) -> None:
     [first, *_] = store.vault.slots()
     store.vault.put_slot(first)
@@ -100,6 +121,8 @@ DEEDS = [
     remove_sessions,
     use_credentials,
     put_a_slot_again,
+    manage_keys,
+    spend,
 ]
 
 
@@ -275,6 +298,7 @@ def test_what_replace_takes_away_has_no_sum_any_more(path: Path) -> None:
         [group, *_] = store.groups.all()
         store._connection.execute(
             "INSERT OR REPLACE INTO groups"
+            " (id, name, name_key, description, model, system_prompt, provider, created_at, updated_at)"
             " SELECT 'new', name, name_key, NULL, NULL, NULL, NULL, '', '' FROM groups WHERE id = ?",
             (group.id,),
         )

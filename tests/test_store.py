@@ -470,7 +470,7 @@ def test_events_only_grow(path: Path) -> None:
 
 COLUMNS = {
     "ai_credentials": "id group_id provider encrypted_key nonce key_id key_hint key_fingerprint label base_url"
-    " endpoint is_active created_at updated_at last_used_at created_by",
+    " endpoint is_active created_at updated_at last_used_at created_by kind",
     "messages": "id session_id seq role content state model created_at reasoning reasoning_details",
 }
 
@@ -493,7 +493,7 @@ def test_a_group_has_one_active_credential_for_each_provider_and_takes_all_with_
         db.execute("INSERT INTO vault_keys VALUES ('k', x'', x'', '')")
         insert = (
             "INSERT INTO ai_credentials SELECT ?, id, ?, x'', x'', 'k', '', '', NULL, NULL, '',"
-            " ?, '', '', NULL, '' FROM groups"
+            " ?, '', '', NULL, '', NULL FROM groups"
         )
         db.execute(insert, ("1", "openrouter", 1))
         db.execute(insert, ("2", "openrouter", 0))

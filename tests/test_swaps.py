@@ -25,6 +25,7 @@ from raptchat.config import Settings
 from raptchat.credentials import CredentialService
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.errors import DecryptionFailedError, StoreError, WrongGroupError
+from raptchat.records import KeyKind
 
 FIELDS = [
     "encrypted_key",
@@ -124,7 +125,7 @@ def test_a_copied_row_does_not_open_for_the_group_that_got_it(keys: dict[str, st
         (
             "INSERT INTO ai_credentials SELECT 'copied', ?, provider, encrypted_key, nonce, key_id, key_hint,"
             " key_fingerprint, label, base_url, endpoint, is_active, created_at, updated_at, last_used_at,"
-            " created_by FROM ai_credentials WHERE group_id = ?",
+            " created_by, kind FROM ai_credentials WHERE group_id = ?",
             [thief, victim],
         ),
     )
@@ -317,3 +318,30 @@ def test_an_older_copy_of_the_whole_store_still_opens(keys: dict[str, str], file
     shutil.copy(file, home / "copy.db")
     with Factory(Settings.load(store=home / "copy.db")) as factory:
         assert {group_id: open_key(factory, group_id) for group_id in keys} == keys
+
+
+@pytest.mark.parametrize(("sealed", "said"), list(itertools.permutations(["key", "command", "file", "none"], 2)))
+def test_what_is_sealed_as_one_kind_does_not_open_as_another(
+    factory: Factory, home: Path, sealed: KeyKind, said: KeyKind
+) -> None:
+    # A key that is run as a command would be seen by all, and a command that is sent by the gateway.
+    witness, program = home / "ran", home / "program"
+    program.write_text(f"#!/bin/sh\ntouch {witness}\n")
+    program.chmod(0o700)
+    text = "" if sealed == "none" else str(program)
+    with factory.store.write():
+        group = factory.store.groups.add("biology")
+    url = "http://127.0.0.1:9/v1"
+    CredentialService(factory).create(group.id, text, kind=sealed, provider="openai-compatible", base_url=url)
+    kind = None if said == "key" else said
+    tamper(home / "raptchat.db", ("UPDATE ai_credentials SET kind = ?", [kind]))
+
+    with Factory(Settings.load()) as another:
+        [credential] = CredentialService(another).list_for_group(group.id)
+        assert credential.kind == said
+        with pytest.raises(DecryptionFailedError, match="altered, moved or damaged"):
+            CredentialService(another).open_key(credential)
+        [row] = CredentialService(another).check_seals().rows
+        assert row.problem is not None
+        assert row.absence is None
+    assert not witness.exists()

@@ -372,7 +372,9 @@ def test_a_rotation_names_every_table_that_it_would_have_lost(factory: Factory, 
             "the vault's key is not changed: rows of deeds, tokens would not open any more",
             OF_ROTATION,
         )
-        forgetful = {table: lambda old, new: 0 for table in ("ai_credentials", "deeds", "tokens")}
+        forgetful = {
+            table: lambda old, new: 0 for table in ("ai_credentials", "management_keys", "deeds", "tokens")
+        }
         assert said(lambda: other.vault.rotate(forgetful)) == (
             StoreError,
             "the vault's key is not changed: rows of deeds, tokens would not open any more",

@@ -7,6 +7,7 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from secret_service import SecretService
 from vaults import KEY, PASSPHRASE, add_key, change, key_of, open_factory, private, typed
 
 from raptchat import Factory, crypto
-from raptchat.credentials import CredentialService
+from raptchat.credentials import CredentialService, resealing
 from raptchat.errors import (
     DecryptionFailedError,
     RaptchatError,
@@ -160,8 +161,8 @@ def test_a_later_table_with_a_key_id_cannot_be_forgotten(factory: Factory, home:
     change(home, "INSERT INTO tokens VALUES ('one', ?)", key_id)
     with open_factory() as other:
         # A resealer that forgets a row of its own table is found out inside the transaction.
-        service = CredentialService(other)
-        resealers = {"ai_credentials": service._reseal, "tokens": lambda old, new: 0}
+        resealers = {name: lambda old, new: 0 for name in ("management_keys", "tokens")}
+        resealers["ai_credentials"] = partial(resealing.reseal, other.store)
         with pytest.raises(StoreError, match="tokens"):
             other.vault.rotate(resealers)
     assert of_vault(home) == before
@@ -174,7 +175,8 @@ def test_a_later_table_with_a_key_id_cannot_be_forgotten(factory: Factory, home:
         return change_in.execute(f"UPDATE tokens SET {column} = ?", (new.id,)).rowcount
 
     with open_factory() as other:
-        resealers = {"ai_credentials": CredentialService(other)._reseal, "tokens": reseal}
+        resealers = {"management_keys": lambda old, new: 0, "tokens": reseal}
+        resealers["ai_credentials"] = partial(resealing.reseal, other.store)
         assert other.vault.rotate(resealers).rows == 2
     assert key_of(group_id) == KEY
 

@@ -28,11 +28,10 @@ from raptchat.credentials.sealed_row import seal_row
 from raptchat.gateway_url import origin
 from raptchat.records import Credential, Group
 from raptchat.secret import Secret
+from raptchat.store import credentials as credential_rows
+from raptchat.store import groups as group_rows
 from raptchat.store import row_sums
 from raptchat.store.connection import Connection
-from raptchat.store.credentials import COLUMNS as CREDENTIAL_COLUMNS
-from raptchat.store.groups import COLUMNS as GROUP_COLUMNS
-from raptchat.store.groups import name_key
 
 SEED = 2026
 DAYS = 730
@@ -53,7 +52,6 @@ LONGEST_SESSION = 2_000
 # How many messages are held before they are written.
 HELD = 50_000
 
-GROUP = f"name_key, {GROUP_COLUMNS}"
 SESSION = "id, group_id, title, model, system_prompt, created_at, last_used_at"
 MESSAGE = "session_id, seq, role, content, state, model, created_at"
 USAGE = (
@@ -115,8 +113,11 @@ def make(home: Path, groups: int, messages: int) -> None:
         for pragma in ("journal_mode=OFF", "synchronous=OFF", "cache_size=-500000", "foreign_keys=OFF"):
             db.execute(f"PRAGMA {pragma}")
         db.execute("BEGIN")
-        _insert(db, "groups", GROUP, ((name_key(one.name), *_values(one, GROUP_COLUMNS)) for one in owners))
-        _insert(db, "ai_credentials", CREDENTIAL_COLUMNS, (_values(one, CREDENTIAL_COLUMNS) for one in keys))
+        for table, rows in (
+            ("groups", list(map(group_rows.columns, owners))),
+            ("ai_credentials", list(map(credential_rows.columns, keys))),
+        ):
+            _insert(db, table, ", ".join(rows[0]), (list(row.values()) for row in rows))
         for part in _conversations(chance, list(zip(owners, keys, strict=True)), messages, now):
             _insert(db, "sessions", SESSION, part.sessions)
             _insert(db, "messages", MESSAGE, part.messages)
@@ -204,10 +205,6 @@ def _payer(chance: random.Random, groups: int) -> int:
 def _insert(db: sqlite3.Connection, table: str, columns: str, rows: Iterable[Sequence[object]]) -> None:
     places = ", ".join("?" * len(columns.split(",")))
     db.executemany(f"INSERT INTO {table} ({columns}) VALUES ({places})", rows)  # noqa: S608 - constants
-
-
-def _values(record: object, columns: str) -> Sequence[object]:
-    return [getattr(record, column) for column in columns.split(", ")]
 
 
 def _id(chance: random.Random) -> str:

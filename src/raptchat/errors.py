@@ -9,7 +9,9 @@ RaptchatError                  1  INTERNAL              a bug
   CredentialNotFoundError      3  CREDENTIAL_NOT_FOUND
   SessionNotFoundError         3  SESSION_NOT_FOUND
   AiNotConfiguredError         4  AI_NOT_CONFIGURED     the group has no active credential
+  PolicyError                  2  POLICY_REFUSED        outside what the group's rules allow
   InsufficientCreditError      5  INSUFFICIENT_CREDIT   the key's cap or the account's credit
+  BudgetExceededError          5  BUDGET_EXCEEDED       the group's own budget, or the most for one request
   DuplicateCredentialError     6  DUPLICATE_CREDENTIAL
   DuplicateGroupError          6  DUPLICATE_GROUP
   SharedKeyError               6  SHARED_KEY            this very key serves another group
@@ -100,6 +102,18 @@ class AiNotConfiguredError(RaptchatError):
     """The group has no active credential for the provider."""
 
     code, status_code, exit_code = "AI_NOT_CONFIGURED", 424, 4
+
+
+class PolicyError(RaptchatError):
+    """The request is outside what the group's rules allow; nothing was sent."""
+
+    code, status_code, exit_code = "POLICY_REFUSED", 403, 2
+
+
+class BudgetExceededError(RaptchatError):
+    """The request could cost more than the group's budget has left, or than one request may; nothing was sent."""
+
+    code, status_code, exit_code = "BUDGET_EXCEEDED", 402, 5
 
 
 class InsufficientCreditError(RaptchatError):

@@ -11,6 +11,7 @@ from raptchat.config import Settings
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from raptchat.secret import Secret
     from raptchat.store import Store
     from raptchat.vault import Vault
 
@@ -42,6 +43,8 @@ class Factory:
         self._tell = tell
         self._show = show
         self._keep = keep
+        # What the references of credentials gave, by the credentials' ids; kept by this process alone.
+        self.resolved_keys: dict[str, Secret] = {}
 
     @cached_property
     def settings(self) -> Settings:

@@ -17,6 +17,35 @@ State = Literal["complete", "incomplete", "failed"]
 AttachmentKind = Literal["image", "pdf", "audio", "text"]
 # What a request waits for until the reply begins: the connection, the gateway, the model's host (it keeps alive).
 Progress = Literal["connecting", "waiting", "processing"]
+Period = Literal["day", "week", "month"]
+# What a credential seals: the key itself, the command that prints it, the path of the file that holds it, or, for
+# a gateway that asks for no key, nothing.
+KeyKind = Literal["key", "command", "file", "none"]
+
+
+class Policy(NamedTuple):
+    """What a group may ask for: each rule as it was set, or not set.
+
+    *models* are patterns of which a model's id must match one, `*` stands for any characters; none allows all.
+    *max_cost* is the most that one request may cost, in US dollars. *no_history* keeps no conversation.
+    """
+
+    models: tuple[str, ...] = ()
+    zdr: bool = False
+    deny_training: bool = False
+    max_cost: Decimal | None = None
+    no_history: bool = False
+
+
+class Budget(NamedTuple):
+    """What a group may spend, in US dollars, in each *period* (UTC; weeks begin on Monday).
+
+    At *warn_percent* of it, whoever spends is told.
+    """
+
+    amount: Decimal
+    period: Period
+    warn_percent: int = 80
 
 
 class Group(NamedTuple):
@@ -30,13 +59,16 @@ class Group(NamedTuple):
     provider: str | None
     created_at: str
     updated_at: str
+    policy: Policy = Policy()
+    budget: Budget | None = None
+    suspended_at: str | None = None
 
 
 class Credential(NamedTuple):
     """One sealed API key of one group for one provider.
 
     *base_url* is what the user named, or `None` for the provider's gateway; *endpoint* is the origin that the
-    key is sealed for either way.
+    key is sealed for either way. *kind* is what is sealed: where it is no key, *key_hint* says in words what.
     """
 
     id: str
@@ -55,6 +87,7 @@ class Credential(NamedTuple):
     updated_at: str
     last_used_at: str | None
     created_by: str
+    kind: KeyKind = "key"
 
     def __repr__(self) -> str:
         return f"Credential({self.id!r}, key_hint={self.key_hint!r})"
@@ -158,7 +191,10 @@ class Usage(NamedTuple):
 
 
 class Booking(NamedTuple):
-    """One request in the ledger: who asked, who pays, and what it took."""
+    """One request in the ledger: who asked, who pays, and what it took.
+
+    *estimate* is what a budget counts for it, in US dollars, while its cost is not known.
+    """
 
     group_id: str
     group_name: str
@@ -171,6 +207,31 @@ class Booking(NamedTuple):
     finish_reason: str | None
     usage: Usage
     created_at: str = ""
+    estimate: Decimal | None = None
+
+
+class BookedRequest(NamedTuple):
+    """A request as it stands in the ledger; *group_name* is what its group is called now, or was when it went."""
+
+    id: int
+    created_at: str
+    group_id: str
+    group_name: str
+    session_id: str | None
+    credential_id: str
+    provider: str
+    model: str
+    generation_id: str | None
+    finish_reason: str | None
+    usage: Usage
+
+
+class UnknownCosts(NamedTuple):
+    """How many *requests* have no known cost; *nameless* ones have no generation id, *old* ones are too old."""
+
+    requests: int
+    nameless: int
+    old: int
 
 
 class Event(NamedTuple):
@@ -202,6 +263,42 @@ class UsageRow(NamedTuple):
     cost: Decimal | None
     unknown_tokens: int
     unknown_costs: int
+
+
+class ManagementKey(NamedTuple):
+    """The sealed key with which the keys of an account are managed, at one gateway.
+
+    *endpoint* is the origin of that gateway, which the key is sealed for.
+    """
+
+    id: str
+    encrypted_key: bytes
+    nonce: bytes
+    key_id: str
+    key_hint: str
+    endpoint: str
+    created_at: str
+    created_by: str
+
+    def __repr__(self) -> str:
+        return f"ManagementKey({self.id!r}, key_hint={self.key_hint!r})"
+
+
+class KeyWork(NamedTuple):
+    """Work at a gateway that is not finished, for a group that may be gone.
+
+    *new_name* is what the key that is being made is called there: while it stands here, nobody has that key. The
+    key with *old_hash*, the SHA-256 by which the gateway names it, is to go. There is one of the two.
+    *proof* is a MAC over the rest under the management key: whoever can write the store's file names no key here.
+    """
+
+    id: str
+    group_name: str
+    endpoint: str
+    new_name: str | None
+    old_hash: str | None
+    created_at: str
+    proof: bytes = b""
 
 
 class TrailStep(NamedTuple):
@@ -253,7 +350,8 @@ class Model(NamedTuple):
     """A model that a gateway offers; an empty tuple says nothing of what it takes.
 
     *input_price* and *output_price* are for a million tokens, *request_price* for each request beside them.
-    *expires_on* is the day (ISO 8601) from which it is not offered any more.
+    *expires_on* is the day (ISO 8601) from which it is not offered any more; *max_output* the most tokens of a
+    reply.
     """
 
     id: str
@@ -266,6 +364,7 @@ class Model(NamedTuple):
     request_price: Decimal | None = None
     supported_parameters: tuple[str, ...] = ()
     expires_on: str | None = None
+    max_output: int | None = None
 
     @property
     def is_free(self) -> bool:

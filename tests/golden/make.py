@@ -11,6 +11,7 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing, suppress
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from raptchat import ChatService, CredentialService, Factory, RaptchatError
 from raptchat.caller import Caller
 from raptchat.config import Settings
 from raptchat.demo import DEMO_KEY, DemoGateway
+from raptchat.records import Group
 
 HERE = Path(__file__).parent
 CALLER = Caller(command="raptchat group add-key", os_user="teacher", host="school")
@@ -32,6 +34,9 @@ KEYS = [
     ("数学 📐", None, "short-key", None),
     ("Gespräche", "demo", DEMO_KEY, f"http://127.0.0.1:{GATEWAY_PORT}/api/v1"),
 ]
+LONG_AGO = "2026-11-01T00:00:00Z"
+MANAGEMENT_KEY = "sk-or-v1-golden-management-0000000000000000"
+ELSEWHERE_KEPT, BY_COMMAND = "Verweis", "echo sk-or-v1-golden-by-command-000000000000"
 QUESTIONS = [
     ("Größe der Zellen", ["Wie groß ist eine Zelle?", "Und ein Ei?\n\n\tMit Zeilen."]),
     ("Ёжик", ["Где живёт ёж? \N{HEDGEHOG}", "e\u0301 is two characters"]),
@@ -57,6 +62,34 @@ def fill(factory: Factory) -> None:
     service.create(closed.id, "sk-or-v1-golden-of-a-group-that-is-gone-00000")
     service.remove_group(closed)
     converse(factory)
+    if has_rules():
+        set_rules(factory)
+
+
+def has_rules() -> bool:
+    """Whether the raptchat that is imported knows rules, budgets and keys of an account."""
+    return "budget" in Group._fields
+
+
+def set_rules(factory: Factory) -> None:
+    """What came with version 6: rules, budgets, a key that is kept elsewhere, and the account's key."""
+    from raptchat.credentials.management_key import ManagementKeys
+    from raptchat.records import Budget, KeyWork, Policy
+    from raptchat.secret import Secret
+    from raptchat.store.groups import budget_columns, policy_columns
+
+    store = factory.store
+    policy = Policy(("anthropic/*", "demo/*"), zdr=True, max_cost=Decimal("0.50"))
+    budget = Budget(Decimal(20), "month", 75)
+    with store.write():
+        strict = store.groups.add("Regeln")
+        store.groups.set(strict.id, **policy_columns(policy), **budget_columns(budget), suspended_at=LONG_AGO)
+        store.budgets.reserve(strict.id, Decimal("0.03"))
+        elsewhere = store.groups.add(ELSEWHERE_KEPT)
+        store.management.begin(KeyWork("w", strict.name, "https://openrouter.ai:443", None, "0" * 64, LONG_AGO))
+    key = BY_COMMAND.rsplit(maxsplit=1)[-1]
+    CredentialService(factory).create(elsewhere.id, BY_COMMAND, kind="command", resolved=Secret(key))
+    ManagementKeys(factory).save(Secret(MANAGEMENT_KEY), "https://openrouter.ai:443")
 
 
 def converse(factory: Factory) -> None:
@@ -100,8 +133,25 @@ def recorded(file: Path) -> dict[str, Any]:
                     "is_active": all(key == other[2] for other in KEYS[number:] if other[0] == name),
                 }
                 for number, (name, label, key, base_url) in enumerate(KEYS)
-            ],
+            ]
+            + [
+                {
+                    "group": ELSEWHERE_KEPT,
+                    "label": None,
+                    "key": BY_COMMAND.rsplit(maxsplit=1)[-1],
+                    "base_url": None,
+                    "is_active": True,
+                }
+            ]
+            * has_rules(),
             "groups": rows("SELECT id, name, description, model, system_prompt FROM groups ORDER BY id"),
+            "rules": rows(
+                "SELECT name, allowed_models, zdr, deny_training, max_cost_nano_usd, no_history, budget_nano_usd,"
+                " budget_period, budget_warn_percent, suspended_at FROM groups WHERE budget_nano_usd NOTNULL"
+            )
+            if has_rules()
+            else [],
+            "management_keys": {"https://openrouter.ai:443": MANAGEMENT_KEY} if has_rules() else {},
             "bindings": rows(
                 "SELECT folder, name AS 'group' FROM bindings JOIN groups ON groups.id = bindings.group_id"
             ),

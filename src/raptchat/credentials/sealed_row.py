@@ -4,11 +4,20 @@ from typing import TYPE_CHECKING
 
 from raptchat.errors import DecryptionFailedError
 from raptchat.naming import add_key_command
-from raptchat.records import Credential, Group
+from raptchat.records import Credential, Group, KeyKind
 from raptchat.secret import Secret
 
 if TYPE_CHECKING:
     from raptchat.vault.sealing import DataKey
+
+
+# What is sealed as one of them does not open as another: a key that is run as a command would be seen by all.
+_PURPOSES: dict[KeyKind, str] = {
+    "key": "api key",
+    "command": "key command",
+    "file": "key file",
+    "none": "no key",
+}
 
 
 def seal_row(data_key: "DataKey", credential: Credential, secret: Secret, group: Group) -> Credential:
@@ -18,7 +27,8 @@ def seal_row(data_key: "DataKey", credential: Credential, secret: Secret, group:
         encrypted_key=sealed.ciphertext,
         nonce=sealed.nonce,
         key_id=data_key.id,
-        key_fingerprint=data_key.fingerprint(secret),
+        # No key at all is nobody else's.
+        key_fingerprint=data_key.fingerprint(secret if credential.kind != "none" else Secret(credential.id)),
     )
 
 
@@ -39,10 +49,11 @@ def altered(credential: Credential, group: Group) -> DecryptionFailedError:
     return DecryptionFailedError(
         f"the key `{credential.key_hint}` of group `{group.name}` does not open:"
         " its row in the store was altered, moved or damaged",
-        hint=add_key_command(group.name, replace=True),
+        hint=add_key_command(group.name, replace=True, like=credential),
         group=group.name,
     )
 
 
 def _context(credential: Credential, group: Group) -> tuple[str, ...]:
-    return ("api key", credential.id, group.id, group.name, credential.provider, credential.endpoint)
+    purpose = _PURPOSES[credential.kind]
+    return (purpose, credential.id, group.id, group.name, credential.provider, credential.endpoint)

@@ -19,7 +19,9 @@ from raptchat.store.version import NEWEST, upgrade_lock, version_of
 from raptchat.store.word_index import WordIndex
 
 if TYPE_CHECKING:
+    from raptchat.store.budgets import Budgets
     from raptchat.store.checks import Checks
+    from raptchat.store.management import Management
 
 
 class Store:
@@ -58,6 +60,20 @@ class Store:
             raise
         connection.before_first_write(_keep_row_sums_true)
         return cls(connection)
+
+    @cached_property
+    def budgets(self) -> "Budgets":
+        """What groups have spent, and what is reserved; most have no budget, and need none of it."""
+        from raptchat.store.budgets import Budgets
+
+        return Budgets(self._connection)
+
+    @cached_property
+    def management(self) -> "Management":
+        """The management keys, and the work with them that is not finished."""
+        from raptchat.store.management import Management
+
+        return Management(self._connection)
 
     @cached_property
     def checks(self) -> "Checks":

@@ -19,7 +19,7 @@ from raptchat.whole_file import made_beside, put
 
 # How many are copied between two looks at who waits: some milliseconds' worth.
 _PAGES = 1_000
-_BESIDE_A_STORE = ("-journal", "-wal", "-shm", ".vault-lock", ".upgrade-lock")
+_BESIDE_A_STORE = ("-journal", "-wal", "-shm", ".vault-lock", ".key-lock", ".upgrade-lock")
 
 
 def back_up(store: Path, file: Path, *, confirm: Callable[[], None]) -> None:

@@ -9,7 +9,7 @@ from raptchat.store.rows import as_asked, record
 
 COLUMNS = (
     "id, group_id, provider, encrypted_key, nonce, key_id, key_hint, key_fingerprint, label, base_url, endpoint,"
-    " is_active, created_at, updated_at, last_used_at, created_by"
+    " is_active, created_at, updated_at, last_used_at, created_by, kind"
 )
 
 
@@ -21,10 +21,10 @@ class Credentials:
 
     def add(self, credential: Credential) -> None:
         """Keep a new one."""
-        columns = COLUMNS.split(", ")
+        row = columns(credential)
         self._db.execute(
-            f"INSERT INTO ai_credentials ({COLUMNS}) VALUES ({', '.join('?' * len(columns))})",
-            [getattr(credential, column.strip()) for column in columns],
+            f"INSERT INTO ai_credentials ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+            tuple(row.values()),
         )
 
     def get(self, credential_id: str) -> Credential | None:
@@ -95,5 +95,10 @@ class Credentials:
         return [_credential(row) for row in rows]
 
 
+def columns(credential: Credential) -> dict[str, object]:
+    """*credential* as its row."""
+    return credential._asdict() | {"kind": None if credential.kind == "key" else credential.kind}
+
+
 def _credential(row: dict[str, Any]) -> Credential:
-    return record(Credential, {**row, "is_active": bool(row["is_active"])})
+    return record(Credential, {**row, "is_active": bool(row["is_active"]), "kind": row["kind"] or "key"})

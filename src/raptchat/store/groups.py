@@ -3,17 +3,32 @@
 import unicodedata
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from raptchat.clock import utc_now
 from raptchat.errors import GroupNotFoundError, StoreError, WrongGroupError
 from raptchat.outside import is_utf8, safe_line
-from raptchat.records import Group
+from raptchat.records import Budget, Group, Policy
 from raptchat.store.connection import Connection
+from raptchat.store.money import dollars, nano_dollars
 from raptchat.store.rows import as_asked, record
 from raptchat.store.word_index import WordIndex
 
-COLUMNS = "id, name, description, model, system_prompt, provider, created_at, updated_at"
+COLUMNS = (
+    "id, name, description, model, system_prompt, provider, created_at, updated_at, suspended_at, allowed_models,"
+    " zdr, deny_training, max_cost_nano_usd, no_history, budget_nano_usd, budget_period, budget_warn_percent"
+)
+
+# Those that are a field of `Group` each; what is left makes its rules and its budget.
+_PLAIN = COLUMNS.split(", ")[:9]
+
+
+class _Rules(TypedDict, total=False):
+    allowed_models: str
+    zdr: int
+    deny_training: int
+    max_cost_nano_usd: int
+    no_history: int
 
 
 def name_key(name: str) -> str:
@@ -51,10 +66,9 @@ class Groups:
 
     def put(self, group: Group) -> None:
         """Keep a group as it is, such as one of another store; no other has its id or its name."""
-        values = [getattr(group, column) for column in COLUMNS.split(", ")]
+        row = columns(group)
         self._db.execute(
-            f"INSERT INTO groups (name_key, {COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (name_key(group.name), *values),
+            f"INSERT INTO groups ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})", tuple(row.values())
         )
 
     def get(self, group_id: str) -> Group | None:
@@ -106,7 +120,7 @@ class Groups:
         )
         return [self._group(row) for row in rows]
 
-    def set(self, group_id: str, **values: str | None) -> None:
+    def set(self, group_id: str, **values: str | int | None) -> None:
         """Change columns of a group; a new name comes with its key."""
         changes: dict[str, Any] = {**values, "updated_at": utc_now()}
         if name := changes.get("name"):
@@ -152,7 +166,8 @@ class Groups:
     def _group(self, row: dict[str, Any]) -> Group:
         # Groups are found by this key, and what is sealed for a group is sealed for its name: a file in which the
         # two differ would let one group pay for another.
-        group = record(Group, {name: value for name, value in row.items() if name != "name_key"})
+        policy, budget = _policy(row), _budget(row)
+        group = record(Group, {**{name: row[name] for name in _PLAIN}, "policy": policy, "budget": budget})
         if row["name_key"] != name_key(group.name):
             raise _misfiled()
         self._known.setdefault(group.id, group.name)
@@ -167,6 +182,61 @@ class Groups:
                 group=known,
             )
         return group
+
+
+def columns(group: Group) -> dict[str, str | int | None]:
+    """*group* as its row."""
+    return {
+        "name_key": name_key(group.name),
+        **{name: getattr(group, name) for name in _PLAIN},
+        **policy_columns(group.policy),
+        **budget_columns(group.budget),
+    }
+
+
+def policy_columns(policy: Policy) -> dict[str, str | int | None]:
+    """*policy* as the columns of a group: NULL for each rule that is not set."""
+    return {
+        "allowed_models": ",".join(policy.models) or None,
+        "zdr": int(policy.zdr) or None,
+        "deny_training": int(policy.deny_training) or None,
+        "max_cost_nano_usd": nano_dollars(policy.max_cost),
+        "no_history": int(policy.no_history) or None,
+    }
+
+
+def budget_columns(budget: Budget | None) -> dict[str, str | int | None]:
+    """*budget* as the columns of a group."""
+    return {
+        "budget_nano_usd": nano_dollars(budget.amount) if budget else None,
+        "budget_period": budget.period if budget else None,
+        "budget_warn_percent": budget.warn_percent if budget else None,
+    }
+
+
+def _policy(row: dict[str, Any]) -> Policy:
+    set_ = {name: row[name] for name in _Rules.__annotations__ if row[name] is not None}
+    if not set_:
+        return Policy()
+    rules = record(_Rules, set_)
+    models = rules.get("allowed_models")
+    return Policy(
+        models=tuple(models.split(",")) if models else (),
+        zdr=bool(rules.get("zdr")),
+        deny_training=bool(rules.get("deny_training")),
+        max_cost=dollars(rules.get("max_cost_nano_usd")),
+        no_history=bool(rules.get("no_history")),
+    )
+
+
+def _budget(row: dict[str, Any]) -> Budget | None:
+    amount = dollars(row["budget_nano_usd"])
+    if amount is None:
+        return None
+    return record(
+        Budget,
+        {"amount": amount, "period": row["budget_period"], "warn_percent": row["budget_warn_percent"]},
+    )
 
 
 def _misfiled() -> StoreError:

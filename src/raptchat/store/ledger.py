@@ -1,20 +1,16 @@
-"""Usage and events: the two tables that only grow."""
+"""Usage and events: the two tables that only grow; of a line of usage, what was not known may be learnt later."""
 
-from collections.abc import Sequence
-from decimal import ROUND_HALF_EVEN, Decimal
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, get_args
 
 from raptchat.caller import Caller
 from raptchat.clock import utc_now
 from raptchat.errors import StoreError
-from raptchat.records import Booking, Event, Group, UsageRow
+from raptchat.records import BookedRequest, Booking, Event, Group, UnknownCosts, Usage, UsageRow
 from raptchat.store.connection import Connection
 from raptchat.store.groups import name_key
+from raptchat.store.money import dollars, nano_dollars
 from raptchat.store.rows import record
-
-NANO = Decimal(10) ** 9
-# A million dollars: no request costs that, and a sum of such rows must not overflow SQLite's integers.
-_MOST_DOLLARS = 10**6
 
 By = Literal["group", "model", "day", "session", "credential"]
 BY: tuple[By, ...] = get_args(By)
@@ -44,6 +40,14 @@ SUMMED = (
     *("requests", "unknown_tokens", "unknown_costs"),
 )
 SUMS = [f"sum({column}) AS {column}" for column in SUMMED]
+_REQUEST = (
+    "ai_usage.id AS id, ai_usage.created_at AS created_at, group_id,"
+    " coalesce(groups.name, group_name) AS group_name, session_id, credential_id, ai_usage.provider AS provider,"
+    " ai_usage.model AS model, generation_id, finish_reason, input_tokens, output_tokens, total_tokens,"
+    " cached_tokens, reasoning_tokens, cost_nano_usd FROM ai_usage LEFT JOIN groups ON groups.id = group_id"
+)
+# How many lines are read at once. Between two reads nobody who books is kept waiting, whatever the lines go into.
+_AT_ONCE = 1_000
 _EVENT = "created_at, action, command, os_user, host, group_id, group_name, credential_id"
 
 
@@ -59,7 +63,8 @@ class Ledger:
         self._db.execute(
             "INSERT INTO ai_usage (group_id, group_name, session_id, credential_id, provider, model, os_user,"
             " generation_id, finish_reason, input_tokens, output_tokens, cached_tokens, reasoning_tokens,"
-            " cost_nano_usd, created_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " cost_nano_usd, created_at, estimated_nano_usd)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 booking.group_id,
                 booking.group_name,
@@ -76,6 +81,7 @@ class Ledger:
                 usage.reasoning_tokens,
                 nano_dollars(usage.cost),
                 booking.created_at or utc_now(),
+                nano_dollars(booking.estimate),
             ),
         )
 
@@ -85,6 +91,7 @@ class Ledger:
         *,
         group_id: str | None = None,
         session_id: str | None = None,
+        credential_id: str | None = None,
         since: str = "",
         until: str = "\U0010ffff",
     ) -> list[UsageRow]:
@@ -93,7 +100,7 @@ class Ledger:
         of_days = session_id is None and "session" not in by
         source, time = ("ai_usage_days", "day") if of_days else (LINES, "created_at")
         # Only what is asked for: a condition that may be empty keeps SQLite from the index.
-        wanted = {"group_id": group_id, "session_id": session_id}
+        wanted = {"group_id": group_id, "session_id": session_id, "credential_id": credential_id}
         conditions = [f"{name} = :{name}" for name, value in wanted.items() if value is not None]
         columns = [column for name in by for column in _COLUMNS[name]]
         keys = [f"{_KEYS[name]} AS key_{name}" for name in by]
@@ -108,6 +115,79 @@ class Ledger:
             {**wanted, "since": since, "until": until},
         )
         return [_usage_row(by, row) for row in rows]
+
+    def requests(
+        self, *, group_id: str | None = None, since: str = "", until: str = "\U0010ffff"
+    ) -> Iterator[BookedRequest]:
+        """Each request from *since* on and before *until*, the first first; the store is not held meanwhile."""
+        of_group = "group_id = :group_id AND " if group_id is not None else ""
+        parameters: dict[str, object] = {"group_id": group_id, "until": until, "most": _AT_ONCE}
+        time, id_ = since, -1
+        while True:
+            rows = self._db.rows(
+                f"SELECT {_REQUEST} WHERE {of_group}(ai_usage.created_at, ai_usage.id) > (:time, :id)"
+                " AND ai_usage.created_at < :until ORDER BY ai_usage.created_at, ai_usage.id LIMIT :most",
+                {**parameters, "time": time, "id": id_},
+            )
+            for row in rows:
+                request = _booked_request(row)
+                yield request
+                time, id_ = request.created_at, request.id
+            if len(rows) < _AT_ONCE:
+                return
+
+    def unknown(
+        self, group_id: str, provider: str, *, since: str = "", until: str = "\U0010ffff", limit: int = -1
+    ) -> list[BookedRequest]:
+        """The requests of a group to *provider* whose cost may still be learnt, the last first.
+
+        That is not known yet, and the gateway gave them a generation id; -1 is no *limit*.
+        """
+        rows = self._db.rows(
+            f"SELECT {_REQUEST} WHERE group_id = ? AND cost_nano_usd IS NULL AND generation_id NOT NULL"
+            " AND ai_usage.provider = ? AND ai_usage.created_at >= ? AND ai_usage.created_at < ?"
+            " ORDER BY ai_usage.created_at DESC, ai_usage.id DESC LIMIT ?",
+            (group_id, provider, since, until, limit),
+        )
+        return [_booked_request(row) for row in rows]
+
+    def unknown_costs(self, group_id: str, provider: str, *, since: str) -> UnknownCosts:
+        """How many costs of a group's requests to *provider* are not known, by what keeps them from being learnt.
+
+        What is older than *since* is counted apart, and so is what has no generation id.
+        """
+        row = self._db.row(
+            "SELECT count(*) AS requests, count(*) - count(generation_id) AS nameless,"
+            " count(CASE WHEN created_at < ? THEN generation_id END) AS old"
+            " FROM ai_usage WHERE group_id = ? AND cost_nano_usd IS NULL AND provider = ?",
+            (since, group_id, provider),
+        )
+        assert row is not None
+        return record(UnknownCosts, row)
+
+    def learn(self, id_: int, usage: Usage) -> bool:
+        """Write into a request's line what is known of it by now, where nothing is; whether its cost was learnt.
+
+        A cost that is known stays what it is, whoever learns it twice.
+        """
+        cost = nano_dollars(usage.cost)
+        if cost is None:
+            return False
+        with self._db.write():
+            changed = self._db.execute(
+                "UPDATE ai_usage SET cost_nano_usd = ?, input_tokens = coalesce(input_tokens, ?),"
+                " output_tokens = coalesce(output_tokens, ?), cached_tokens = coalesce(cached_tokens, ?),"
+                " reasoning_tokens = coalesce(reasoning_tokens, ?) WHERE id = ? AND cost_nano_usd IS NULL",
+                (
+                    cost,
+                    usage.input_tokens,
+                    usage.output_tokens,
+                    usage.cached_tokens,
+                    usage.reasoning_tokens,
+                    id_,
+                ),
+            )
+            return changed.rowcount > 0
 
     def note(
         self, action: str, *, caller: Caller, group: Group | None = None, credential_id: str | None = None
@@ -149,16 +229,17 @@ class Ledger:
         return [row["group_id"] for row in rows if name_key(row["group_name"]) == name_key(name)]
 
 
-def nano_dollars(cost: Decimal | None) -> int | None:
-    """*cost* in US dollars as whole nano-dollars; `None` for what is not a sum of money."""
-    if cost is None or not cost.is_finite() or not 0 <= cost <= _MOST_DOLLARS:
-        return None
-    return int((cost * NANO).to_integral_value(ROUND_HALF_EVEN))
-
-
 def _usage_row(by: Sequence[By], row: dict[str, Any]) -> UsageRow:
     keys = {name: row.pop(f"key_{name}") for name in by}
     cost = row.pop("cost_nano_usd")
     if not all(key is None or isinstance(key, str) for key in keys.values()) or isinstance(cost, float):
         raise StoreError("the store is damaged: a line of the ledger is of another type")
-    return record(UsageRow, {**row, "keys": keys, "cost": None if cost is None else Decimal(cost) / NANO})
+    return record(UsageRow, {**row, "keys": keys, "cost": dollars(cost)})
+
+
+def _booked_request(row: dict[str, Any]) -> BookedRequest:
+    cost = row.pop("cost_nano_usd")
+    if not isinstance(cost, int | None):
+        raise StoreError("the store is damaged: a line of the ledger is of another type")
+    tokens = {name: row.pop(name) for name in Usage._fields if name != "cost"}
+    return record(BookedRequest, {**row, "usage": record(Usage, {**tokens, "cost": dollars(cost)})})

@@ -246,7 +246,7 @@ def add_what_a_large_store_needs(db: "Database") -> None:
             sum(cost_nano_usd), count(*) - count(total_tokens), count(*) - count(cost_nano_usd)
         FROM ai_usage GROUP BY 1, 2, 3, 4, 5""")
     db.execute("CREATE INDEX ai_usage_days_by_group ON ai_usage_days (group_id, day)")
-    # The ledger only grows: no line is changed or taken away.
+    # The ledger only grows: no line is taken away, and what one comes to know later corrects its day (below).
     db.execute("""
         CREATE TRIGGER ai_usage_adds_to_its_day AFTER INSERT ON ai_usage BEGIN
             INSERT INTO ai_usage_days VALUES (
@@ -271,14 +271,84 @@ def add_what_a_large_store_needs(db: "Database") -> None:
         END""")
 
 
+def add_what_many_keys_need(db: "Database") -> None:
+    """Rules and budgets of groups, keys that are kept elsewhere, the account's key, and costs known later."""
+    # All of these are NULL where nothing was said: a row's sum leaves NULL out, and stays what it is.
+    for column in (
+        "allowed_models TEXT",  # patterns, with a comma between
+        "zdr INTEGER CHECK (zdr IN (0, 1))",
+        "deny_training INTEGER CHECK (deny_training IN (0, 1))",
+        "max_cost_nano_usd INTEGER CHECK (max_cost_nano_usd >= 0)",
+        "no_history INTEGER CHECK (no_history IN (0, 1))",
+        "budget_nano_usd INTEGER CHECK (budget_nano_usd >= 0)",
+        "budget_period TEXT CHECK (budget_period IN ('day', 'week', 'month'))",
+        "budget_warn_percent INTEGER CHECK (budget_warn_percent BETWEEN 1 AND 100)",
+        "suspended_at TEXT",
+    ):
+        db.execute(f"ALTER TABLE groups ADD COLUMN {column}")
+    # What is sealed instead of a key: the command that prints it, the file that holds it, or nothing.
+    db.execute("ALTER TABLE ai_credentials ADD COLUMN kind TEXT CHECK (kind IN ('command', 'file', 'none'))")
+    # What a budget counts for a request whose cost is not known.
+    db.execute("ALTER TABLE ai_usage ADD COLUMN estimated_nano_usd INTEGER")
+    db.execute("CREATE INDEX ai_usage_unknown ON ai_usage (group_id, created_at) WHERE cost_nano_usd IS NULL")
+    db.execute("""
+        CREATE TRIGGER ai_usage_corrects_its_day
+        AFTER UPDATE OF input_tokens, output_tokens, cached_tokens, reasoning_tokens, cost_nano_usd ON ai_usage
+        BEGIN
+            INSERT OR REPLACE INTO ai_usage_days
+            SELECT
+                substr(new.created_at, 1, 10), group_id, group_name, model, credential_id, count(*),
+                sum(input_tokens), sum(output_tokens), sum(total_tokens), sum(cached_tokens),
+                sum(reasoning_tokens), sum(cost_nano_usd), count(*) - count(total_tokens),
+                count(*) - count(cost_nano_usd)
+            FROM ai_usage
+            WHERE group_id = new.group_id AND created_at >= substr(new.created_at, 1, 10)
+            AND created_at < substr(new.created_at, 1, 10) || 'U' AND group_name = new.group_name
+            AND model = new.model AND credential_id = new.credential_id
+            GROUP BY group_id, group_name, model, credential_id;
+        END""")
+    # What requests that are under way may cost, until they are booked; after `until` their process is gone.
+    db.execute("""
+        CREATE TABLE reservations (
+            id TEXT PRIMARY KEY,
+            group_id TEXT NOT NULL REFERENCES groups(id) ON DELETE CASCADE,
+            amount_nano_usd INTEGER NOT NULL CHECK (amount_nano_usd >= 0),
+            until TEXT NOT NULL
+        ) STRICT""")
+    db.execute("CREATE INDEX reservations_by_group ON reservations (group_id, until)")
+    db.execute("""
+        CREATE TABLE management_keys (
+            id TEXT PRIMARY KEY,
+            encrypted_key BLOB NOT NULL,
+            nonce BLOB NOT NULL,
+            key_id TEXT NOT NULL REFERENCES vault_keys(id),
+            key_hint TEXT NOT NULL,
+            endpoint TEXT NOT NULL UNIQUE, -- the origin of the gateway whose keys it manages
+            created_at TEXT NOT NULL,
+            created_by TEXT NOT NULL
+        ) STRICT""")
+    # Work at the gateway that is not finished: a killed process leaves its line, from which the next one goes on.
+    db.execute("""
+        CREATE TABLE key_works (
+            id TEXT PRIMARY KEY,
+            group_name TEXT NOT NULL,
+            endpoint TEXT NOT NULL,
+            new_name TEXT UNIQUE, -- of the key that is made, at the gateway: by it that key is found again
+            old_hash TEXT, -- SHA-256 of the key that is to go, as the gateway names it
+            created_at TEXT NOT NULL,
+            proof BLOB NOT NULL -- under the management key: that raptchat wrote this line
+        ) STRICT""")
+
+
 STEPS: list[Step] = [
     create_first_tables,
     add_what_goes_with_messages,
     add_trails_of_slots,
     add_row_sums,
     add_what_a_large_store_needs,
+    add_what_many_keys_need,
 ]
 
 # Of them, those that write no row of a table that was there before: its rows need not be summed up again, which
 # takes longer than all else in a large store.
-LEAVES_ROWS: frozenset[Step] = frozenset({add_what_a_large_store_needs})
+LEAVES_ROWS: frozenset[Step] = frozenset({add_what_a_large_store_needs, add_what_many_keys_need})

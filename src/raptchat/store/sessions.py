@@ -2,7 +2,6 @@
 
 import uuid
 from collections.abc import Collection
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from raptchat.clock import utc_now
@@ -10,7 +9,7 @@ from raptchat.errors import StoreError
 from raptchat.records import Message, Role, Session, SessionSummary, State
 from raptchat.store.attachments import Attachments
 from raptchat.store.connection import Connection
-from raptchat.store.ledger import NANO
+from raptchat.store.money import dollars
 from raptchat.store.rows import as_asked, record
 from raptchat.store.word_index import WordIndex
 
@@ -325,8 +324,7 @@ def _summary(session: Session, counts: dict[str, Any]) -> SessionSummary:
     cost = counts.pop("cost_nano_usd")
     if isinstance(cost, float):
         raise StoreError("the store is damaged: a cost in the ledger is of another type")
-    known = None if cost is None else Decimal(cost) / NANO
-    return record(SessionSummary, {**counts, "session": session, "cost": known})
+    return record(SessionSummary, {**counts, "session": session, "cost": dollars(cost)})
 
 
 def _unused_since(time: str, group_id: str | None) -> tuple[str, tuple[str, ...]]:

@@ -6,7 +6,7 @@ from raptchat.errors import StoreError
 from raptchat.store.connection import APPLICATION_ID, Connection
 
 # How many steps `migrations.STEPS` has: that history is only loaded for a store that is behind it.
-NEWEST = 5
+NEWEST = 6
 
 
 def version_of(connection: Connection, newest: int = NEWEST) -> int:
