@@ -11,8 +11,8 @@ nox.options.reuse_venv = "yes"
 # A machine with one Python tests with one; CI as well.
 nox.options.error_on_missing_interpreters = False
 
-# One more than there are cores: some tests wait for a deadline to pass.
-WORKERS = str((os.cpu_count() or 1) + 1)
+# Two more than there are cores: some tests wait for a deadline. Whoever is done takes over from the others.
+WORKERS = ("-n", str((os.cpu_count() or 1) + 2), "--dist", "worksteal")
 
 GROUPS = nox.project.load_toml("pyproject.toml")
 
@@ -31,7 +31,7 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests, on the tree, with coverage."""
     session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "test"))
-    session.run("pytest", "-n", WORKERS, *(session.posargs or ["--cov", "--cov-report=term"]))
+    session.run("pytest", *WORKERS, *(session.posargs or ["--cov", "--cov-report=term"]))
 
 
 @nox.session(python=["3.12", "3.13"])
@@ -44,8 +44,44 @@ def wheel(session: nox.Session) -> None:
     session.run("python", "-m", "build", "--wheel", "--outdir", str(out), silent=True)
     session.install("--force-reinstall", "--no-deps", *map(str, out.glob("*.whl")))
     session.install(*map(str, out.glob("*.whl")))
-    chosen = session.posargs or ["-m", "not live and not deep and not process"]
-    session.run("pytest", "-n", WORKERS, *chosen)
+    chosen = session.posargs or ["-m", "not live and not deep and not gateway and not process"]
+    session.run("pytest", *WORKERS, *chosen)
+
+
+@nox.session
+def gateways(session: nox.Session) -> None:
+    """The tests that talk to a real LiteLLM proxy, which has an environment of its own."""
+    session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "test"))
+    python = _beside(session, "litellm", "litellm[proxy]>=1.106,<1.107")
+    litellm = str(python.with_name("litellm"))
+    session.run(
+        "pytest", "-m", "gateway", "tests/test_litellm.py", *session.posargs, env={"RAPTCHAT_LITELLM": litellm}
+    )
+
+
+@nox.session(default=False)
+def llama(session: nox.Session) -> None:
+    """The tests that talk to a real llama.cpp server, whose build takes some minutes."""
+    session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "test"))
+    python = _beside(session, "llama", "llama-cpp-python[server]>=0.3.16,<0.4", "gguf>=0.17,<1")
+    session.run(
+        "pytest",
+        "-m",
+        "gateway",
+        "tests/test_llama_cpp.py",
+        *session.posargs,
+        env={"RAPTCHAT_LLAMA_CPP": str(python)},
+    )
+
+
+def _beside(session: nox.Session, name: str, *packages: str) -> Path:
+    """The Python of an environment beside the session's own, with *packages*; it is kept like that."""
+    folder = Path(session.virtualenv.location).resolve() / name
+    python = folder / "bin" / "python"
+    if not python.exists():
+        session.run("python", "-m", "venv", str(folder))
+    session.run(str(python), "-m", "pip", "install", "-q", *packages, external=True)
+    return python
 
 
 @nox.session(default=False)
@@ -53,7 +89,7 @@ def proof(session: nox.Session) -> None:
     """The proofs of SECURITY.md at their full counts, and their figures; goes on where the last run ended."""
     session.install("-e", ".", *nox.project.dependency_groups(GROUPS, "test"))
     # Figures are printed also of what failed; then `proof.py` fails.
-    session.run("pytest", "-n", "auto", "-m", "deep", "-q", *session.posargs, success_codes=(0, 1))
+    session.run("pytest", "-n", "auto", "-m", "deep and not gateway", "-q", *session.posargs, success_codes=(0, 1))
     session.run("python", "tests/proof.py")
 
 

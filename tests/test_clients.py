@@ -111,7 +111,7 @@ def test_an_unknown_group_or_provider_is_an_error(open_factory: Factory) -> None
         get_ai_client_for_group("no-such-id", factory=open_factory)
     with pytest.raises(UsageError) as refused:
         get_ai_client(add(open_factory, "biology", DEMO_KEY), "nobody", factory=open_factory)
-    assert refused.value.hint == "providers: openrouter"
+    assert refused.value.hint == "providers: openrouter, openai-compatible"
 
 
 def test_a_client_has_the_settings_and_the_groups_model(

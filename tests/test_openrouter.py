@@ -6,6 +6,7 @@ import pickle
 import threading
 from collections.abc import Mapping
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -28,6 +29,7 @@ from raptchat.api_key import check_api_key
 from raptchat.errors import IncompleteReplyError, RaptchatError, UsageError
 from raptchat.providers import KNOWN, client_class
 from raptchat.providers._http import Connection
+from raptchat.providers.openai_compatible import OpenAiCompatibleClient
 from raptchat.providers.openrouter import OpenRouterClient
 from raptchat.records import ContentChunk, DoneChunk, Message, Start
 from raptchat.secret import Secret
@@ -231,13 +233,14 @@ def test_a_closed_client_says_so() -> None:
 
 def test_a_provider_is_found_by_its_name() -> None:
     assert client_class("openrouter") is OpenRouterClient
-    assert list(KNOWN) == ["openrouter"]
+    assert client_class("openai-compatible") is OpenAiCompatibleClient
+    assert list(KNOWN) == ["openrouter", "openai-compatible"]
 
 
 def test_an_unknown_provider_is_an_error_that_lists_the_known_ones() -> None:
     with pytest.raises(UsageError, match="no provider `nope\u241b`") as caught:
         client_class("nope\x1b")
-    assert caught.value.hint == "providers: openrouter"
+    assert caught.value.hint == "providers: openrouter, openai-compatible"
 
 
 def test_the_proxy_is_named_without_its_password(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,3 +265,27 @@ def test_one_client_serves_many_threads(wire: respx.Route, client: OpenRouterCli
         thread.join()
 
     assert replies == ["hi"] * 8
+
+
+@respx.mock
+def test_the_gateway_is_asked_about_the_key_that_the_client_has(client: OpenRouterClient) -> None:
+    asked = respx.get(f"{URL}/key").mock(
+        return_value=httpx.Response(200, json={"data": {"limit": 5, "usage": 1.5}})
+    )
+
+    found = client.key_info()
+
+    assert (found.limit, found.usage, found.is_management) == (Decimal(5), Decimal("1.5"), False)
+    assert asked.calls.last.request.headers["authorization"] == f"Bearer {KEY}"
+
+
+@respx.mock
+def test_what_a_reply_took_is_asked_for_by_its_name(client: OpenRouterClient) -> None:
+    asked = respx.get(f"{URL}/generation", params={"id": "gen-1"})
+    asked.side_effect = [error(404), httpx.Response(200, json={"data": {"id": "gen-1", "total_cost": 0.25}})]
+
+    assert client.generation("gen-1") is None
+    usage = client.generation("gen-1")
+
+    assert usage is not None
+    assert usage.cost == Decimal("0.25")

@@ -248,6 +248,8 @@ def test_the_last_usage_holds_and_none_is_added_up(wire: respx.Route, client: Op
         "[]",
         "{}",
         "1.5e400",
+        "1e9999999",
+        "-1e9999999",
         "1e99999999999999999999999",
         "0.5",
     ],

@@ -37,9 +37,13 @@ def asked(*attachments: Attachment, prompt: str = "what is this?") -> Message:
     return Message("user", prompt, attachments=attachments)
 
 
+def body(*messages: Message | dict[str, Any], **options: object) -> bytes:
+    return request.encoded(request.request_form(messages, "a/b", options))
+
+
 def sent(*messages: Message | dict[str, Any], **options: object) -> dict[str, Any]:
     """The request as its receiver reads it."""
-    form = json.loads(request.body(messages, "a/b", options))
+    form = json.loads(body(*messages, **options))
     assert isinstance(form, dict)
     return form
 
@@ -113,7 +117,7 @@ def test_a_file_cannot_end_its_own_fence_nor_its_name_the_line(text: str, name: 
 
 def test_a_content_that_is_not_there_is_no_empty_file() -> None:
     with pytest.raises(UsageError, match=r"the content of `pixel\.png` is not there"):
-        request.body([asked(Attachment("pixel.png", "image/png", "0" * 64, 3))], "a/b", {})
+        body(asked(Attachment("pixel.png", "image/png", "0" * 64, 3)))
 
 
 def test_a_pdf_is_read_by_the_free_engine() -> None:
@@ -245,7 +249,7 @@ def test_too_much_for_one_request_is_refused_whatever_its_messages_hold_alone() 
         [asked(third, text)],
     ):
         with pytest.raises(UsageError, match="more than 64 MiB in one request") as caught:
-            request.body(messages, "a/b", {})
+            body(*messages)
         assert caught.value.hint
 
 
@@ -269,7 +273,7 @@ def test_an_image_is_held_in_memory_no_more_often_than_needed() -> None:
     image = attachment(bytes(6_000_000), "image/png")
     tracemalloc.start()
     try:
-        request.body([asked(image, prompt="🦕")], "a/b", {})
+        body(asked(image, prompt="🦕"))
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

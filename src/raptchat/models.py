@@ -1,7 +1,7 @@
 """`Models`: which models a group can use, as its gateway lists them and as that is remembered."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from raptchat import model_cache
 from raptchat.clients import get_ai_client
 from raptchat.clock import utc_now
 from raptchat.credentials import CredentialService
-from raptchat.errors import AuthenticationFailedError, GatewayError, UsageError
+from raptchat.errors import AuthenticationFailedError, GatewayError, InsufficientCreditError, UsageError
 from raptchat.factory import Factory
 from raptchat.model_cache import Remembered
 from raptchat.naming import add_key_command
@@ -75,7 +75,8 @@ class Models:
             with client:
                 models = client.list_models(retrying=retrying)
         except AuthenticationFailedError as error:
-            error.hint = add_key_command(group.name, replace=True)
+            credential = self._factory.store.credentials.get(credential_id)
+            error.hint = add_key_command(group.name, replace=True, like=credential)
             error.fields["group"] = group.name
             raise
         path = self._factory.settings.paths.models_file(group.id)
@@ -87,6 +88,18 @@ class Models:
         """The models as remembered, however old; none where nothing is."""
         remembered = self._remembered(group_id)
         return remembered.models if remembered is not None else []
+
+    def offered(self, group: Group, names: Sequence[str], *, ask: bool = True) -> list[Model | None]:
+        """What the list says of each of *names*, `None` where that is nothing; an old list is better than none.
+
+        Only when one of them is missing, and the list is not of today, is the gateway asked, unless not to *ask*;
+        when it does not answer, it stays missing.
+        """
+        found = _found(self.cached(group.id), names)
+        if ask and None in found:
+            with suppress(GatewayError, InsufficientCreditError):
+                found = _found(self.listing(group).models, names)
+        return found
 
     def nearest(self, group_id: str, text: str) -> list[str]:
         """The remembered models and the aliases that *text* most likely means: three at most, the best first."""
@@ -145,6 +158,11 @@ def _meant(models: Iterable[Model], wanted: str) -> Model | None:
     by_id = {model.id: model for model in models}
     # Behind the colon is how it is served (`:nitro`), unless the list has it as a model (`:free`).
     return by_id.get(wanted) or by_id.get(wanted.rpartition(":")[0])
+
+
+def _found(models: Iterable[Model], names: Iterable[str]) -> list[Model | None]:
+    by_id = {model.id: model for model in models}
+    return [by_id.get(name) or by_id.get(name.partition(":")[0]) for name in names]
 
 
 def _others(models: Iterable[Model], kind: str, *, author: str) -> str:

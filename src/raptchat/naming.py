@@ -13,6 +13,7 @@ from raptchat.errors import (
     UsageError,
 )
 from raptchat.outside import forbidden_in_name, safe_line, without_keys
+from raptchat.providers import DEFAULT_PROVIDER
 from raptchat.records import Credential, Group, Session
 
 if TYPE_CHECKING:
@@ -69,6 +70,23 @@ def find_group(store: "Store", word: str) -> Group:
     )
 
 
+def spelled_out(store: "Store", word: str) -> Group | None:
+    """The group by name or whole id; a prefix never adds a key to a group that was not spelled out."""
+    return store.groups.named(word.strip()) or store.groups.get(word.strip().lower())
+
+
+def new_name(store: "Store", word: str) -> str:
+    """*word* as a new group's name; `UsageError` for one that could mean a group that is there."""
+    name = check_name(word)
+    groups = store.groups.with_prefix(name.lower()) if len(name) >= MIN_PREFIX_LENGTH else []
+    if groups:
+        raise UsageError(
+            f"`{name}` is the beginning of the id of group `{groups[0].name}`",
+            hint=add_key_command(groups[0].name),
+        )
+    return name
+
+
 def find_credential(store: "Store", word: str) -> Credential:
     """The credential with this id, or a unique beginning of it."""
     return _by_id(
@@ -87,13 +105,23 @@ def as_argument(text: str) -> str:
     return f"-- {quoted}" if text.startswith("-") else quoted
 
 
-def add_key_command(group_name: str, *, replace: bool = False) -> str:
-    """The command that gives a group its key, or another one."""
-    if not replace:
-        return f"raptchat group add-key {as_argument(group_name)}"
-    if group_name.startswith("-"):
-        return f"raptchat group add-key --replace {as_argument(group_name)}"
-    return f"raptchat group add-key {as_argument(group_name)} --replace"
+def add_key_command(group_name: str, *, replace: bool = False, like: Credential | None = None) -> str:
+    """The command that gives a group its key, or another one: for the same gateway, if it is to be *like* one."""
+    flags = ["--replace"] if replace else []
+    if like is not None and like.provider != DEFAULT_PROVIDER:
+        flags += ["--provider", like.provider]
+    if like is not None and like.base_url is not None:
+        flags += ["--base-url", shlex.quote(like.base_url)]
+    name = as_argument(group_name)
+    words = [*flags, name] if group_name.startswith("-") else [name, *flags]
+    return f"raptchat group add-key {' '.join(words)}"
+
+
+def refused_key_command(group: Group, credential: Credential) -> str:
+    """The command that helps where the gateway refuses a key: a suspended group's may only be disabled there."""
+    if group.suspended_at is not None:
+        return f"raptchat group resume {as_argument(group.name)}"
+    return add_key_command(group.name, replace=True, like=credential)
 
 
 def _by_id(

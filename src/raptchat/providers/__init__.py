@@ -7,11 +7,16 @@ from raptchat.errors import UsageError
 from raptchat.outside import safe_line, without_keys
 
 if TYPE_CHECKING:
-    from raptchat.providers.openrouter import OpenRouterClient
+    from raptchat.providers.chat_client import ChatClient
 
 DEFAULT_PROVIDER = "openrouter"
 
-KNOWN = {"openrouter": "raptchat.providers.openrouter:OpenRouterClient"}
+KNOWN = {
+    "openrouter": "raptchat.providers.openrouter:OpenRouterClient",
+    "openai-compatible": "raptchat.providers.openai_compatible:OpenAiCompatibleClient",
+}
+# They are many, and each is somewhere else.
+_WITHOUT_A_PLACE = {"openai-compatible"}
 
 
 def check_known(provider: str) -> None:
@@ -23,9 +28,18 @@ def check_known(provider: str) -> None:
         )
 
 
-def client_class(provider: str) -> "type[OpenRouterClient]":
+def check_base_url(provider: str, base_url: str | None) -> None:
+    """`UsageError` when *provider* is no one place, and no *base_url* says which of many is meant."""
+    if base_url is None and provider in _WITHOUT_A_PLACE:
+        raise UsageError(
+            f"the provider `{provider}` needs the gateway's address",
+            hint="add --base-url URL, such as http://127.0.0.1:4000/v1",
+        )
+
+
+def client_class(provider: str) -> "type[ChatClient]":
     """The class that talks to *provider*; `UsageError` lists the known ones."""
     check_known(provider)
     module, _, name = KNOWN[provider].partition(":")
-    found: type[OpenRouterClient] = getattr(import_module(module), name)
+    found: type[ChatClient] = getattr(import_module(module), name)
     return found

@@ -38,7 +38,6 @@ Response = httpx.Response
 
 CONNECT_SECONDS = 10.0
 _WRITE_SECONDS = 60.0
-_SLOW = "choose another model, or raise `AI_REQUEST_TIMEOUT_MS`"
 _NETWORK = "check the network, and `HTTPS_PROXY` if it goes through a proxy"
 
 # The class, what happened, and whether it may be sent again. `{place}` is the gateway's origin.
@@ -79,12 +78,13 @@ class Connection:
     the certificates that the environment names cannot be used.
     """
 
-    def __init__(self, base_url: str, *, timeout: float) -> None:
+    def __init__(self, base_url: str, *, timeout: float, slow_hint: str = "try again later") -> None:
         # It writes every URL at INFO.
         for name in ("httpx", "httpcore"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self._base_url = base_url
         self._place = f"`{origin(base_url)}`"
+        self._slow_hint = slow_hint
         loopback = is_loopback(base_url)
         try:
             self._client = httpx.Client(
@@ -111,16 +111,19 @@ class Connection:
         *,
         headers: Mapping[str, str],
         body: bytes | None = None,
+        method: str | None = None,
         seconds: float,
         sent: Callable[[], None] = lambda: None,
     ) -> Iterator[Response]:
-        """The answer to a POST of *body*, or to a GET without one, for `body_pieces`; it is closed on leaving.
+        """The answer to a request, for `body_pieces`; it is closed on leaving.
 
+        *method* is a POST where there is a *body*, and a GET where there is none, unless it says another one.
         *sent* is called when all is sent. `AttemptFailed` when the wire fails, or when the answer did not begin
         within *seconds* of being asked for.
         """
         try:
-            response = self._send(path, headers, body, seconds, sent)
+            request = self._request(method or ("GET" if body is None else "POST"), path, headers, body)
+            response = self._send(request, seconds, sent)
             try:
                 yield response
             finally:
@@ -136,9 +139,7 @@ class Connection:
 
     def _send(
         self,
-        path: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
+        request: httpx.Request,
         seconds: float,
         sent: Callable[[], None],
     ) -> Response:
@@ -162,14 +163,14 @@ class Connection:
                 overdue.cancel()  # a proxy answers first, and the gateway has its own time
                 overdue.join()
 
-        request = self._request(path, headers, body, trace)
+        request.extensions["trace"] = trace
         try:
             return self._client.send(request, stream=True)
         except httpx.TransportError:
             if not late.is_set():
                 raise
-            silence = GatewayTimeoutError(f"{self._place} did not begin to answer for {seconds:g} s", hint=_SLOW)
-            _raise_alone(AttemptFailed(silence, Repeat.ONCE))
+            said = f"{self._place} did not begin to answer for {seconds:g} s"
+            _raise_alone(AttemptFailed(GatewayTimeoutError(said, hint=self._slow_hint), Repeat.ONCE))
         except RuntimeError:
             if not self._client.is_closed:
                 raise
@@ -181,21 +182,16 @@ class Connection:
             error = UsageError(f"no connection to {self._place}: it is not an address", hint=_NETWORK)
             _raise_alone(AttemptFailed(error, Repeat.NEVER))
 
-    def _request(
-        self, path: str, headers: Mapping[str, str], body: bytes | None, trace: Callable[..., None]
-    ) -> httpx.Request:
-        method, url = "GET" if body is None else "POST", self._base_url + path
+    def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes | None) -> httpx.Request:
         try:
-            return self._client.build_request(
-                method, url, headers=headers, content=body, extensions={"trace": trace}
-            )
+            return self._client.build_request(method, self._base_url + path, headers=headers, content=body)
         except ValueError:  # a header that is not ASCII, whose text is in the error
             error = UsageError(f"the request to {self._place} holds what no header can")
             _raise_alone(AttemptFailed(error, Repeat.NEVER))
 
     def _failure(self, error: Exception) -> AttemptFailed:
         kind, message, repeat = next(FAILURES[cls] for cls in type(error).__mro__ if cls in FAILURES)
-        hint = _SLOW if isinstance(error, httpx.ReadTimeout) else _NETWORK
+        hint = self._slow_hint if isinstance(error, httpx.ReadTimeout) else _NETWORK
         if isinstance(error, httpx.RemoteProtocolError) and _is_hang_up(error):
             kind, message, repeat = GatewayError, "{place} hung up before its answer was whole", Repeat.ONCE
         for cause in _causes(error):
@@ -256,9 +252,11 @@ def _is_hang_up(error: httpx.RemoteProtocolError) -> bool:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__ or error.__context__
-    while cause is not None:
+    # One of another library can come of itself.
+    seen, cause = {error}, error.__cause__ or error.__context__
+    while cause is not None and cause not in seen:
         yield cause
+        seen.add(cause)
         cause = cause.__cause__ or cause.__context__
 
 

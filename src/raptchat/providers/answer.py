@@ -37,8 +37,10 @@ def parse(text: str) -> dict[str, Any] | None:
     return data if isinstance(data, dict) and end == len(text) else None
 
 
-def check_status(response: Response, *, model: str, clean: Cleaner, seconds: float) -> None:
+def check_status(response: Response, *, model: str, clean: Cleaner, seconds: float, address_hint: str) -> None:
     """Raise what a status other than 2xx means, with what is read of the body within *seconds*.
+
+    *address_hint* says what to do where no gateway is at its address.
 
     `InvalidResponseError` for an answer that is compressed.
     """
@@ -47,19 +49,21 @@ def check_status(response: Response, *, model: str, clean: Cleaner, seconds: flo
         from raptchat.providers import refusals
 
         body = b"" if compressed else first_bytes(response, refusals.MAX_BODY_BYTES, seconds=seconds)
-        raise refusals.of_response(response.status_code, response.headers, body, model=model, clean=clean)
+        raise refusals.of_response(
+            response.status_code, response.headers, body, model=model, clean=clean, address_hint=address_hint
+        )
     if compressed:
         raise InvalidResponseError("the gateway compressed its answer, which was not asked for")
 
 
-def read_whole(response: Response, *, seconds: float) -> bytes:
-    """The body, up to 64 MiB and within *seconds*."""
+def read_whole(response: Response, *, seconds: float, most_bytes: int = MAX_BYTES) -> bytes:
+    """The body, up to *most_bytes* and within *seconds*."""
     pieces: list[bytes] = []
     size, end = 0, time.monotonic() + seconds
     for piece in body_pieces(response):
         pieces.append(piece)
         size += len(piece)
-        _check_size(size)
+        _check_size(size, most_bytes)
         if time.monotonic() > end:
             raise GatewayTimeoutError("the gateway took too long over its answer")
     return b"".join(pieces)
@@ -103,7 +107,7 @@ class Stream:
                     f"nothing of the reply came for {self._seconds:g} s, only signs of life",
                     hint="try again, or choose another model",
                 )
-            _check_size(size)
+            _check_size(size, MAX_BYTES)
         if found := self._objects(decoder.close()):
             yield found
 
@@ -133,6 +137,6 @@ class Stream:
         return self._sample
 
 
-def _check_size(size: int) -> None:
-    if size > MAX_BYTES:
-        raise InvalidResponseError(f"the gateway's answer is larger than {MAX_BYTES // 1024 // 1024} MiB")
+def _check_size(size: int, most: int) -> None:
+    if size > most:
+        raise InvalidResponseError(f"the gateway's answer is larger than {most // 1024 // 1024} MiB")

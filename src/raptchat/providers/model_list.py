@@ -1,8 +1,8 @@
 """The entries of a gateway's list of models, read and written; knows no sockets.
 
-The form is that of `GET /models` of the OpenRouter API reference. Other gateways send less of it, so every field
-but the id is optional, and one that cannot be right counts as missing: a list is there to be looked at, and
-nothing in it may spoil the rest. All texts come from outside; what is read here is safe to show.
+The form is that of `GET /models` of the OpenRouter API reference. Other gateways send less of it, or by another
+name, so every field but the id is optional, and one that cannot be right counts as missing: a list is there to be
+looked at, and nothing in it may spoil the rest. All texts come from outside; what is read here is safe to show.
 """
 
 import re
@@ -51,6 +51,7 @@ def entry(model: Model) -> dict[str, object]:
             "completion": _text(model.output_price, -6),
             "request": _text(model.request_price, 0),
         },
+        "top_provider": {"max_completion_tokens": model.max_output},
         "supported_parameters": model.supported_parameters,
         "expiration_date": model.expires_on,
     }
@@ -65,14 +66,22 @@ def _model(entry: Mapping[str, object]) -> Model | None:
         id=model_id,
         name=(safe_line(name.strip()[:_LONGEST_NAME]) if isinstance(name, str) else "") or model_id,
         created_at=_time(entry.get("created")),
-        context_length=_whole(entry.get("context_length"), _MOST_TOKENS),
+        context_length=_context_length(entry),
         input_modalities=_words(architecture.get("input_modalities")),
         input_price=_price(pricing.get("prompt"), 6),
         output_price=_price(pricing.get("completion"), 6),
         request_price=_price(pricing.get("request"), 0),
         supported_parameters=_words(entry.get("supported_parameters")),
         expires_on=_day(entry.get("expiration_date")),
+        max_output=_whole(_mapping(entry.get("top_provider")).get("max_completion_tokens"), _MOST_TOKENS),
     )
+
+
+def _context_length(entry: Mapping[str, object]) -> int | None:
+    # OpenRouter; LiteLLM; vLLM; llama.cpp.
+    names = ("context_length", "max_input_tokens", "max_model_len")
+    found = [*(entry.get(name) for name in names), _mapping(entry.get("meta")).get("n_ctx_train")]
+    return next((length for value in found if (length := _whole(value, _MOST_TOKENS))), None)
 
 
 def _mapping(value: object) -> Mapping[str, object]:

@@ -17,10 +17,7 @@ MAX_BYTES = 5 * 1024 * 1024
 _MOST_PAGES = 50
 _LONGEST_QUERY = 1000
 
-# The models that the key's account may use, and all that the gateway has.
-_OF_THE_KEY, _OF_THE_GATEWAY = "/models/user", "/models"
 _NO_SUCH_LIST = {404, 405, 501}
-# Gateways that have no list for each key take `user` for a model's name, or let a key ask for chats only.
 _REFUSALS_OF_A_MODEL = {400, 401, 403, 422, 500}
 
 
@@ -28,7 +25,9 @@ class ModelPages:
     """Asks one gateway for its models with one key.
 
     *seconds* is the patience with each page, *max_retries* that with failures of it; *retrying* is told before
-    each wait. *is_openrouter*: the list for each key is there, and a refusal means the key.
+    each wait. *lists* are the paths, the best first, and of each whether it is doubtful: a refusal there, or an
+    answer of another kind, means no more than that there is no such list. *address_hint* is what to do when no
+    gateway answers.
     """
 
     def __init__(
@@ -39,7 +38,8 @@ class ModelPages:
         clean: Cleaner,
         seconds: float,
         max_retries: int,
-        is_openrouter: bool,
+        lists: Mapping[str, bool],
+        address_hint: str,
         retrying: Callable[[RetryChunk], None],
     ) -> None:
         self._connection = connection
@@ -47,21 +47,21 @@ class ModelPages:
         self._clean = clean
         self._seconds = seconds
         self._max_retries = max_retries
-        self._is_openrouter = is_openrouter
+        self._lists = lists
+        self._address_hint = address_hint
         self._retrying = retrying
         self._bytes_left = MAX_BYTES
 
     def models(self) -> list[Model]:
-        """The models for the key, or all of the gateway's where it does not tell them apart.
+        """The models of the first list that is there.
 
         Raises the `GatewayError` that fits, or `InsufficientCreditError`.
         """
-        entries = self._entries(_OF_THE_KEY)
-        if entries is None:
-            entries = self._entries(_OF_THE_GATEWAY)
-        if entries is None:
-            raise GatewayError("the gateway has no list of models", hint="name a model with -m all the same")
-        return [model for model in model_list.read(entries) if not self._says_key(model)]
+        for path in self._lists:
+            entries = self._entries(path)
+            if entries is not None:
+                return [model for model in model_list.read(entries) if not self._says_key(model)]
+        raise GatewayError("the gateway has no list of models", hint="name a model with -m all the same")
 
     def _says_key(self, model: Model) -> bool:
         # It would be printed, and remembered in plain text.
@@ -72,7 +72,7 @@ class ModelPages:
         entries: list[object] = []
         query, seen = "", {""}
         for _ in range(_MOST_PAGES):
-            page = self._page(path + query)
+            page = self._page(path + query, doubtful=self._lists[path] and not query)
             if page is None:
                 return None
             entries += page["data"]
@@ -82,11 +82,11 @@ class ModelPages:
             seen.add(query)
         return entries
 
-    def _page(self, path: str) -> dict[str, Any] | None:
+    def _page(self, path: str, *, doubtful: bool) -> dict[str, Any] | None:
         retries = Retries(self._max_retries)
         while True:
             try:
-                return self._attempt(path)
+                return self._attempt(path, doubtful=doubtful)
             except AttemptFailed as failure:
                 wait = retries.wait_after(failure)
                 if wait is None:
@@ -94,14 +94,15 @@ class ModelPages:
                 self._retrying(RetryChunk(str(failure.error), wait))
             time.sleep(wait)
 
-    def _attempt(self, path: str) -> dict[str, Any] | None:
+    def _attempt(self, path: str, *, doubtful: bool) -> dict[str, Any] | None:
         """The page at *path*; `None` when the gateway has no such list."""
-        doubtful = path == _OF_THE_KEY and not self._is_openrouter
         with self._connection.exchange(path, headers=self._headers, seconds=self._seconds) as response:
             status = response.status_code
             if status in _NO_SUCH_LIST or (doubtful and status in _REFUSALS_OF_A_MODEL):
                 return None
-            answer.check_status(response, model="", clean=self._clean, seconds=self._seconds)
+            answer.check_status(
+                response, model="", clean=self._clean, seconds=self._seconds, address_hint=self._address_hint
+            )
             page = answer.parse(self._body(response).decode("utf-8", "replace"))
         if page is not None and isinstance(page.get("data"), list):
             return page
@@ -111,7 +112,7 @@ class ModelPages:
             raise refusals.of_object(page, model="", clean=self._clean)
         raise InvalidResponseError(
             "the gateway's answer is no list of models",
-            hint="check `AI_GATEWAY_URL`, and the network for a sign-in page",
+            hint=f"{self._address_hint}, and the network for a sign-in page",
         )
 
     def _body(self, response: Response) -> bytes:

@@ -1,44 +1,25 @@
-"""OpenRouter: one conversation goes out, and the reply comes back chunk by chunk.
+"""OpenRouter: what it has beyond the wire that it shares with other gateways."""
 
-The wire is `POST /chat/completions` of the OpenRouter API reference. It always streams: only a stream can be
-cancelled, and only a cancelled stream stops being billed.
-"""
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import math
-import threading
-import time
-from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from typing import NamedTuple
-
-from raptchat import __version__
-from raptchat.api_key import check_api_key
 from raptchat.config import (
     DEFAULT_GATEWAY_URL,
     DEFAULT_MAX_RETRIES,
     DEFAULT_MODEL,
     DEFAULT_TIMEOUT_SECONDS,
 )
-from raptchat.errors import GatewayError, IncompleteReplyError, InvalidResponseError, RaptchatError, UsageError
-from raptchat.gateway_url import check_gateway_url, origin
-from raptchat.providers import answer, request
-from raptchat.providers._http import Connection, Response
-from raptchat.providers.cleaning import Cleaner
-from raptchat.providers.reply import Reply
-from raptchat.providers.retries import AttemptFailed, Repeat, Retries
-from raptchat.records import Chunk, DoneChunk, Message, Model, Progress, RetryChunk, Start
+from raptchat.gateway_url import origin
+from raptchat.providers import request
+from raptchat.providers.chat_client import ChatClient
+from raptchat.records import Message, Usage
 from raptchat.secret import Secret
 
-# Of the timeout: a host that only keeps the connection alive is waited for this much longer.
-_PATIENCE = 2.5
+if TYPE_CHECKING:
+    from raptchat.providers.key_info import KeyInfo
 
 
-class _Listener(NamedTuple):
-    started: Callable[[Start], None]
-    progress: Callable[[Progress], None]
-
-
-class OpenRouterClient:
+class OpenRouterClient(ChatClient):
     """Talks to OpenRouter, or to a gateway that speaks its language, with one API key.
 
     *api_key* is required and read from nowhere else; *credential_id* says whose it is, for the books. *timeout*
@@ -56,218 +37,47 @@ class OpenRouterClient:
         timeout: float = DEFAULT_TIMEOUT_SECONDS,
         max_retries: int = DEFAULT_MAX_RETRIES,
     ) -> None:
-        # `or ""`: what os.environ.get returns for a variable that is not set is an error as an empty key is.
-        self._key = Secret(check_api_key(api_key.reveal() if isinstance(api_key, Secret) else api_key or ""))
-        if not (math.isfinite(timeout) and timeout > 0):
-            raise UsageError("the timeout must be a number of seconds above 0")
-        if max_retries < 0:
-            raise UsageError("the number of retries must not be below 0")
-        try:
-            self.base_url = check_gateway_url(base_url)
-        except ValueError as error:
-            raise UsageError(
-                f"the gateway's address {error}", hint="such as https://openrouter.ai/api/v1"
-            ) from None
-        self.credential_id = credential_id
-        self.default_model = default_model
-        self.timeout = timeout
-        self.max_retries = max_retries
-        self._clean = Cleaner(self._key)
-        self._connection: Connection | None = None
-        self._lock = threading.Lock()
-        self._closed = False
-
-    def __repr__(self) -> str:
-        return f"OpenRouterClient(base_url={self.base_url!r}, credential_id={self.credential_id!r})"
-
-    def __enter__(self) -> "OpenRouterClient":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Let the connections go; the client cannot be used afterwards."""
-        with self._lock:
-            self._closed = True
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
-
-    def complete_chat(
-        self,
-        messages: Sequence[Message | Mapping[str, object]],
-        *,
-        model: str | None = None,
-        options: Mapping[str, object] | None = None,
-    ) -> DoneChunk:
-        """The whole reply to *messages*; takes and raises what `stream_chat` does."""
-        [last] = deque(self.stream_chat(messages, model=model, options=options), maxlen=1)
-        assert isinstance(last, DoneChunk)
-        return last
-
-    def stream_chat(
-        self,
-        messages: Sequence[Message | Mapping[str, object]],
-        *,
-        model: str | None = None,
-        options: Mapping[str, object] | None = None,
-        started: Callable[[Start], None] | None = None,
-        progress: Callable[[Progress], None] | None = None,
-    ) -> Generator[Chunk]:
-        """Yield the reply to *messages* as it arrives, and one `DoneChunk` last.
-
-        *options* are further fields of the request (`temperature`, `max_tokens` ...). A `RetryChunk` comes
-        before each wait for another attempt. *started* is told once the gateway begins to answer: from then on
-        the request may cost something, also when it is cancelled, by closing the generator. *progress* is told
-        what is waited for, until the reply begins.
-
-        Raises `UsageError` for a request that cannot be sent, the `GatewayError` that fits, or
-        `InsufficientCreditError`; `IncompleteReplyError` with all that is known in `partial` once a part of the
-        reply was yielded.
-        """
-        model = model or self.default_model
-        body = request.body(messages, model, options or {})
-        listener = _Listener(started or (lambda _: None), progress or (lambda _: None))
-        return self._until_answered(body, model, listener)
-
-    def list_models(self, *, retrying: Callable[[RetryChunk], None] = lambda _: None) -> list[Model]:
-        """The models that the key may use, or all that the gateway has where it has no list for each key.
-
-        *retrying* is told before each wait for another attempt. Raises the `GatewayError` that fits, or
-        `InsufficientCreditError`.
-        """
-        from raptchat.providers.model_pages import ModelPages
-
-        headers = {**self._headers(), "Accept": "application/json"}
-        del headers["Content-Type"]
-        return ModelPages(
-            self._connect(),
-            headers=headers,
-            clean=self._clean,
-            seconds=self.timeout * _PATIENCE,
-            max_retries=self.max_retries,
-            is_openrouter=origin(self.base_url) == origin(DEFAULT_GATEWAY_URL),
-            retrying=retrying,
-        ).models()
-
-    def _until_answered(self, body: bytes, model: str, listener: _Listener) -> Generator[Chunk]:
-        retries = Retries(self.max_retries)
-        while True:
-            try:
-                yield from self._attempt(body, model, listener)
-            except AttemptFailed as failure:
-                wait = retries.wait_after(failure)
-                if wait is None:
-                    raise failure.error from None
-                reason = str(failure.error)
-            else:
-                return
-            yield RetryChunk(reason, wait)
-            time.sleep(wait)
-
-    def _attempt(self, body: bytes, model: str, listener: _Listener) -> Iterator[Chunk]:
-        listener.progress("connecting")
-        reply = Reply(model=model, clean=self._clean, credential_id=self.credential_id)
-        try:
-            with self._connect().exchange(
-                "/chat/completions",
-                headers=self._headers(),
-                body=body,
-                seconds=self.timeout * _PATIENCE,
-                sent=lambda: listener.progress("waiting"),
-            ) as response:
-                yield from self._read(response, reply, listener)
-        except (AttemptFailed, GatewayError) as failure:
-            yield from reply.close()
-            if not reply.complete:
-                if reply.begun:
-                    raise _cut_short(failure, reply) from None
-                raise
-        yield from reply.close()
-        yield reply.done()
-
-    def _connect(self) -> Connection:
-        with self._lock:
-            if self._closed:
-                raise UsageError("this client is closed")
-            if self._connection is None:
-                self._connection = Connection(self.base_url, timeout=self.timeout)
-            return self._connection
-
-    def _headers(self) -> dict[str, str]:
-        return {
-            "Authorization": f"Bearer {self._key.reveal()}",
-            "Content-Type": "application/json",
-            "Accept": "text/event-stream",
-            # A compressed answer can be a bomb, and each piece of it waits for its block to fill.
-            "Accept-Encoding": "identity",
-            "User-Agent": f"raptchat/{__version__}",
-        }
-
-    def _read(self, response: Response, reply: Reply, listener: _Listener) -> Iterator[Chunk]:
-        answer.check_status(response, model=reply.asked, clean=self._clean, seconds=self.timeout)
-        reply.name_generation(response.headers.get("x-generation-id"))
-        kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind == "application/json":
-            yield from self._read_completion(response, reply, listener)
-        elif kind == "text/html":
-            raise InvalidResponseError(
-                "the gateway sent a web page instead of a reply",
-                hint="check `AI_GATEWAY_URL`, and the network for a sign-in page",
-            )
-        else:
-            yield from self._read_events(response, reply, listener)
-
-    def _read_completion(self, response: Response, reply: Reply, listener: _Listener) -> Iterator[Chunk]:
-        body = answer.read_whole(response, seconds=self.timeout * _PATIENCE)
-        data = answer.parse(body.decode("utf-8", "replace"))
-        if data is None or not (data.get("choices") or data.get("error")):
-            raise self._unintelligible(body)
-        if not data.get("error"):
-            listener.started(reply.start(data))
-        reply.add(data)
-        yield from reply.arrived()
-        self._check(reply)
-
-    def _read_events(self, response: Response, reply: Reply, listener: _Listener) -> Iterator[Chunk]:
-        def alive() -> None:
-            if not reply.begun:
-                listener.progress("processing")
-
-        stream = answer.Stream(response, seconds=self.timeout * _PATIENCE, alive=alive)
-        begun = False
-        for objects in stream:
-            for data in objects:
-                if not (begun or data.get("error")):
-                    listener.started(reply.start(data))
-                    begun = True
-                reply.add(data)
-            for chunk in reply.arrived():
-                yield chunk
-                stream.came_on()
-            self._check(reply)
-        if not begun and stream.garbage is not None:
-            raise self._unintelligible(stream.garbage)
-        if not (reply.complete or stream.finished):
-            error = GatewayError("the gateway ended the reply before it was whole", hint="try again")
-            raise AttemptFailed(error, Repeat.ONCE)
-
-    def _check(self, reply: Reply) -> None:
-        if reply.error is not None:
-            from raptchat.providers import refusals
-
-            raise refusals.of_object(reply.error, model=reply.asked, clean=self._clean)
-
-    def _unintelligible(self, body: bytes) -> InvalidResponseError:
-        sample = self._clean(body[: answer.SAMPLE_BYTES].decode("utf-8", "replace"), 200) or "nothing"
-        return InvalidResponseError(
-            f"the gateway's answer is not a reply: {sample}", hint="check `AI_GATEWAY_URL`"
+        super().__init__(
+            api_key=api_key,
+            credential_id=credential_id,
+            base_url=base_url,
+            default_model=default_model,
+            timeout=timeout,
+            max_retries=max_retries,
         )
 
+    @staticmethod
+    def request_form(
+        messages: Sequence[Message | Mapping[str, object]],
+        model: str,
+        options: Mapping[str, object],
+        *,
+        short: bool = False,
+    ) -> dict[str, object]:
+        """All fields of the request; *short* is for a person, and shows attachments by their names.
 
-def _cut_short(failure: AttemptFailed | GatewayError, reply: Reply) -> IncompleteReplyError:
-    error: RaptchatError = failure.error if isinstance(failure, AttemptFailed) else failure
-    return IncompleteReplyError(
-        f"the reply was cut short: {error}", partial=reply.cut_short(), hint=error.hint, **error.fields
-    )
+        `UsageError` for what cannot be sent.
+        """
+        return request.request_form(messages, model, options, short=short)
+
+    def key_info(self) -> "KeyInfo":
+        """What the gateway says of the key (`GET /key`). Raises `AuthenticationFailedError`, or another error."""
+        from raptchat.providers.keys import ask_key_info
+
+        with self._calls(self.base_url) as calls:
+            return ask_key_info(calls)
+
+    def generation(self, generation_id: str) -> Usage | None:
+        """What one reply took (`GET /generation`); `None` where the gateway does not know it (yet)."""
+        from raptchat.providers.generations import ask_generation
+
+        with self._calls(self.base_url) as calls:
+            return ask_generation(calls, generation_id)
+
+    def _model_lists(self) -> Mapping[str, bool]:
+        # Gateways that copy OpenRouter have no list for each key, take `user` there for a model's name, or let a
+        # key ask for chats only. At OpenRouter itself the list is there, and a refusal means the key.
+        return {"/models/user": origin(self.base_url) != origin(DEFAULT_GATEWAY_URL), "/models": False}
+
+    def _address_hint(self) -> str:
+        return "check `AI_GATEWAY_URL`"

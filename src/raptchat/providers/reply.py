@@ -99,6 +99,11 @@ class Reply:
         return bool(self._pieces or self._content or self._reasoning)
 
     @property
+    def answered(self) -> bool:
+        """Whether any of the text came that is no reasoning."""
+        return bool(self._content or (self._pieces and self._speaking is self._content))
+
+    @property
     def complete(self) -> bool:
         """Whether the model came to its end."""
         return self._finish_reason is not None and self.error is None
@@ -182,7 +187,7 @@ class Reply:
             if annotations := delta.get("annotations"):
                 self._cite(annotations)
             content = delta.get("content")
-            if not content and (self._refused or not self._answers):
+            if not content and (self._refused or not self.answered):
                 content = delta.get("refusal")
                 self._refused = self._refused or bool(content)
             # The last chunk, with the finish reason, can carry text too.
@@ -192,10 +197,6 @@ class Reply:
             self._finish_reason = self._name(finish_reason)
         if choice.get("error") or self._finish_reason == "error":
             self.error = {"error": choice.get("error") or {"message": "the model's host failed"}}
-
-    @property
-    def _answers(self) -> bool:
-        return bool(self._content or (self._pieces and self._speaking is self._content))
 
     def _say(self, text: Text, piece: str) -> None:
         if text is not self._speaking:
@@ -256,7 +257,8 @@ def _inside(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _count(value: object) -> int | None:
-    if isinstance(value, Decimal) and value.is_finite() and abs(value) <= _MOST_TOKENS and value == int(value):
+    # Compared, since to calculate with 1E+9999999 is an error.
+    if isinstance(value, Decimal) and value.is_finite() and 0 <= value <= _MOST_TOKENS and value == int(value):
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST_TOKENS:
         return None

@@ -33,9 +33,8 @@ _FREE_PDF_ENGINE = "cloudflare-ai"
 _JSON = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
-def body(messages: Sequence[Message | Mapping[str, object]], model: str, options: Mapping[str, object]) -> bytes:
-    """The request in UTF-8; *options* are further fields. `UsageError` for what cannot be sent."""
-    form = request_form(messages, model, options)
+def encoded(form: Mapping[str, object]) -> bytes:
+    """A request in UTF-8; `UsageError` for what is not JSON."""
     try:
         return b"".join(map(_utf8, _JSON.iterencode(form)))
     except (TypeError, ValueError, RecursionError):
@@ -48,24 +47,26 @@ def request_form(
     options: Mapping[str, object],
     *,
     short: bool = False,
+    openrouter: bool = True,
 ) -> dict[str, object]:
-    """All fields of the request, before they are written as JSON; *short* is as in `_message_form`.
+    """All fields of the request, before they are written as JSON; *options* are those beside the messages.
 
-    With a PDF among the *messages*, also one of an earlier turn, the engine that costs nothing reads it, unless
-    *options* choose one. Raises `UsageError` for what cannot be sent.
+    For *openrouter* earlier replies go back with the blocks of their reasoning; and with a PDF among the
+    *messages*, also one of an earlier turn, the engine that costs nothing reads it, unless *options* choose one.
+    *short* is as in `_message_form`. Raises `UsageError` for what cannot be sent.
     """
     if not messages:
         raise UsageError("there is no message to send")
     if taken := [name for name in OWN_FIELDS if name in options]:
         raise UsageError(f"`{taken[0]}` cannot be set as an option")
     check_size(messages)
-    forms = [_message_form(message, short=short) for message in messages]
-    if any(map(_has_pdf, forms)):
+    forms = [_message_form(message, short=short, openrouter=openrouter) for message in messages]
+    if openrouter and any(map(_has_pdf, forms)):
         options = {**options, "plugins": _with_pdf_engine(options.get("plugins") or [])}
     return {**options, "model": model, "messages": forms, "stream": True}
 
 
-def _message_form(message: Message | Mapping[str, object], *, short: bool = False) -> dict[str, object]:
+def _message_form(message: Message | Mapping[str, object], *, short: bool, openrouter: bool) -> dict[str, object]:
     """*message* as the gateway takes it; `UsageError` when something of it is missing.
 
     *short* is for a person: an attachment is shown as `<image/png, 12,345 bytes, name>` in place of its content.
@@ -82,7 +83,8 @@ def _message_form(message: Message | Mapping[str, object], *, short: bool = Fals
         form = {"role": message["role"], "content": message["content"]}
         state, details = message.get("state", "complete"), message.get("reasoning_details")
     # The blocks of a reply that was cut are not whole, and their signatures do not fit.
-    if state == "complete" and form["role"] == "assistant" and (blocks := _blocks(details)):
+    returned = openrouter and state == "complete" and form["role"] == "assistant"
+    if returned and (blocks := _blocks(details)):
         form["reasoning_details"] = blocks
     return form
 

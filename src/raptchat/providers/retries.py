@@ -26,29 +26,35 @@ class Repeat(Enum):
 
 
 class AttemptFailed(Exception):  # noqa: N818 - it never reaches a user; *error* does
-    """One sending of a request failed: *error* says how, *wait* is how many seconds the gateway asked for."""
+    """One sending of a request failed: *error* says how, *wait* is how many seconds the gateway asked for.
 
-    def __init__(self, error: RaptchatError, repeat: Repeat, wait: float | None = None) -> None:
+    *status* is that of HTTP's with which the gateway refused it, where it did.
+    """
+
+    def __init__(
+        self, error: RaptchatError, repeat: Repeat, wait: float | None = None, *, status: int | None = None
+    ) -> None:
         super().__init__(str(error))
         self.error = error
         self.repeat = repeat
         self.wait = wait
+        self.status = status
 
 
 class Retries:
-    """What is left of the patience for one request."""
+    """What is left of the patience for one request: *limit* repeats, and *seconds* for all waits between them."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, seconds: float = MAX_WAIT_SECONDS) -> None:
         self._left = limit
         self._doubtful_left = 1
         self._pause = _FIRST_PAUSE_SECONDS
-        self._seconds_left = MAX_WAIT_SECONDS
+        self._seconds_left = seconds
 
     def wait_after(self, failure: AttemptFailed) -> float | None:
         """The seconds to wait before the request is sent again; `None` when it is not.
 
         Without a wish of the gateway's it is a random part of 0.5 s, doubled each time to 30 s at most ("full
-        jitter"). A wish beyond what is left of 60 s is not waited for.
+        jitter"). A wish beyond what is left of the seconds is not waited for.
         """
         if failure.repeat is Repeat.NEVER or self._left <= 0:
             return None
