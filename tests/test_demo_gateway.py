@@ -1,6 +1,5 @@
 """The demo gateway as any HTTP client sees it."""
 
-import http.client
 import json
 import re
 import socket
@@ -8,39 +7,21 @@ import threading
 import time
 from collections.abc import Iterator
 from decimal import Decimal
-from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from demo_requests import CHAT, HELLO, ask, post
 
 from raptchat.demo import DEMO_KEY, MODELS, Answer, DemoGateway
 from raptchat.errors import GatewayError, IncompleteReplyError, RaptchatError
 from raptchat.providers.openrouter import OpenRouterClient
-from raptchat.records import DoneChunk, ReasoningChunk
-
-CHAT = "/api/v1/chat/completions"
-HELLO: dict[str, Any] = {"model": "demo/echo", "messages": [{"role": "user", "content": "hello"}], "stream": True}
+from raptchat.records import ReasoningChunk
 
 
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[DemoGateway]:
     with DemoGateway() as gateway:
         yield gateway
-
-
-def post(
-    gateway: DemoGateway, body: object, *, key: str | None = DEMO_KEY, path: str = CHAT, method: str = "POST"
-) -> tuple[int, dict[str, str], str]:
-    """The status, the headers and the text of an answer."""
-    connection = http.client.HTTPConnection(urlsplit(gateway.url).netloc, timeout=10)
-    try:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        connection.request(method, path, content, {"Authorization": f"Bearer {key}"} if key else {})
-        answer = connection.getresponse()
-        headers = {name.lower(): value for name, value in answer.getheaders()}
-        return answer.status, headers, answer.read().decode("utf-8", "replace")
-    finally:
-        connection.close()
 
 
 def raw(gateway: DemoGateway, request: bytes) -> bytes:
@@ -50,19 +31,12 @@ def raw(gateway: DemoGateway, request: bytes) -> bytes:
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
-def ask(gateway: DemoGateway, model: str, text: str = "hello there") -> DoneChunk:
-    with OpenRouterClient(api_key=DEMO_KEY, base_url=gateway.url) as client:
-        return client.complete_chat(
-            [{"role": "system", "content": "be brief"}, {"role": "user", "content": text}], model=model
-        )
-
-
 def test_a_stream_has_the_form_of_the_real_one(gateway: DemoGateway) -> None:
     status, headers, text = post(gateway, HELLO)
 
     assert status == 200
     assert headers["content-type"] == "text/event-stream"
-    assert headers["x-generation-id"] == "gen-demo"
+    assert re.fullmatch("gen-demo-[0-9]+", headers["x-generation-id"])
     first, *events, done, end = text.split("\n\n")
     assert (first, done, end) == (": OPENROUTER PROCESSING", "data: [DONE]", "")
     chunks = [json.loads(event.removeprefix("data: ")) for event in events]
@@ -190,7 +164,7 @@ def test_what_is_hardly_http_is_answered_in_json(
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("GET", "/api/v1/key"), ("GET", "/"), ("POST", "/api/v1/embeddings"), ("POST", "/")]
+    ("method", "path"), [("GET", "/api/v1/credits"), ("GET", "/"), ("POST", "/api/v1/embeddings"), ("POST", "/")]
 )
 def test_other_addresses_are_not_there(gateway: DemoGateway, method: str, path: str) -> None:
     status, _, text = post(gateway, HELLO, method=method, path=path)

@@ -47,6 +47,7 @@ def run_demo(question: str, run: Invocation) -> None:
     from raptchat.cli import credentials
     from raptchat.cli.chat.ask import Ask, run_chat
     from raptchat.cli.group.add_key import AddKey, run_add_key
+    from raptchat.cli.key_sources import KeySource
     from raptchat.demo import DEMO_KEY, DemoGateway
     from raptchat.render.reply import ReplyFormat
 
@@ -67,7 +68,7 @@ def run_demo(question: str, run: Invocation) -> None:
             step("vault init --file ...", "the demo keeps its master key in a temporary file")
             factory.vault.init("file", path=home / "master.key")
             step("group add-key biology", "a group, and its own key, sealed in the store")
-            run_add_key(AddKey("biology", key_file=key_file, label="demo"), inside)
+            run_add_key(AddKey("biology", source=KeySource(key_file=key_file), label="demo"), inside)
             with factory.store.write():
                 history = factory.store.groups.add("history")
                 biology = factory.store.groups.named("biology")
@@ -93,7 +94,7 @@ def run_demo(question: str, run: Invocation) -> None:
 
 def run_gateway(port: int, run: Invocation) -> None:
     """Serve until Ctrl-C, having said how another terminal uses it."""
-    from raptchat.demo import DEMO_KEY, MODELS, DemoGateway
+    from raptchat.demo import DEMO_KEY, DEMO_MANAGEMENT_KEY, MODELS, DemoGateway
 
     try:
         gateway = DemoGateway(port, pace=_PACE_SECONDS)
@@ -108,6 +109,9 @@ def run_gateway(port: int, run: Invocation) -> None:
             'raptchat vault init --file "$RAPTCHAT_HOME/master.key"   # or leave this out, to use your keyring\n'
             f"echo {DEMO_KEY} | raptchat group add-key biology --stdin\n"
             'raptchat chat -g biology "What is osmosis?"\n'
+            f"echo {DEMO_MANAGEMENT_KEY} | raptchat account login --stdin\n"
+            "raptchat group provision history --limit 5 --reset weekly   # a key made for it, with a cap\n"
+            "# raptchat group add-key geography --login   # a key made by signing in, with a browser\n"
             "raptchat chat -g biology -m demo/status-429 hello   # models that fail in every way:\n"
         )
         for name, model in MODELS.items():

@@ -60,6 +60,10 @@ MODELS: dict[str, Model] = {
     "demo/echo": Model(
         "sends back the last user message, exactly", lambda asked, _: replies.reply(asked, asked.text)
     ),
+    "demo/cent": Model(
+        "as `demo/echo`; three cents for each reply, and nothing for tokens",
+        lambda asked, _: replies.reply(asked, asked.text),
+    ),
     "demo/long": Model("answers in a hundred sections", lambda asked, _: replies.long(asked)),
     "demo/reasoning": Model("thinks before it answers", lambda asked, _: replies.reasoning(asked)),
     "demo/thinking": Model("thinks for long, in signed blocks", lambda asked, _: replies.thinking(asked)),
@@ -77,6 +81,10 @@ MODELS: dict[str, Model] = {
     "demo/hang": Model("never answers", lambda *_: Answer(status=0, ending="hang")),
     "demo/stall": Model("begins a reply and says no more", lambda asked, _: faults.broken(asked, "hang")),
     "demo/cut": Model("ends in the middle of its reply", lambda asked, _: faults.broken(asked, "whole")),
+    "demo/late": Model(
+        "ends in the middle of its reply, whose cost the gateway does not know when first asked",
+        lambda asked, _: replace(faults.broken(asked, "whole"), unrecorded=1),
+    ),
     "demo/hangup": Model(
         "closes the connection in the middle of its reply", lambda asked, _: faults.broken(asked, "cut")
     ),

@@ -1,25 +1,29 @@
 """How the demo gateway fails, as the real ones do."""
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any, Literal
 
-from raptchat.demo.wire import Answer, Asked, event, opening, refusal, words
+from raptchat.demo.wire import Answer, Asked, bill_of, event, opening, refusal, words
 
 
 def broken(asked: Asked, ending: Literal["whole", "cut", "reset", "hang"]) -> Answer:
-    """The first words of a reply, and then its *ending*."""
-    return Answer(body=[*opening(asked), *words(asked, "The beginning of a reply")], ending=ending)
+    """The first words of a reply, and then its *ending*; they are billed."""
+    text = "The beginning of a reply"
+    return Answer(body=[*opening(asked), *words(asked, text)], ending=ending, bill=bill_of(asked, text))
 
 
 def error_midstream(asked: Asked) -> Answer:
-    """An error after the first words."""
+    """An error after the first words, for which nothing is billed."""
     error = {
         "code": 502,
         "message": "upstream went away",
         "metadata": {"error_type": "provider_unavailable", "provider_code": "x"},
     }
     choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
-    failed = event(asked.model, choice, error=error)
-    return Answer(body=[*opening(asked), *words(asked, "The beginning of a reply"), failed])
+    begun = broken(asked, "whole")
+    free = None if begun.bill is None else replace(begun.bill, cost=Decimal(0))
+    return replace(begun, body=[*begun.body, event(asked, choice, error=error)], bill=free, finish="error")
 
 
 def unknown_model() -> Answer:

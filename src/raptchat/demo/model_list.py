@@ -1,29 +1,28 @@
 """The models that the demo gateway lists, as OpenRouter lists its own (API reference, "Models")."""
 
-import json
+from decimal import Decimal
 from typing import Any
 
-from raptchat.demo.wire import JSON, Answer
+from raptchat.demo.prices import price_of
+from raptchat.demo.wire import Answer, in_json
 
-_MILLION = 1_000_000
 _CREATED = 1_790_000_000
 
 
 def model_list() -> Answer:
     """The answer to `GET /models`."""
-    return Answer(200, JSON, [json.dumps({"data": _MODELS, "total_count": len(_MODELS)}).encode()])
+    return in_json({"data": _MODELS, "total_count": len(_MODELS)})
 
 
 def _model(
     name: str,
     says: str,
     *,
-    prompt: float,
-    completion: float,
     context: int | None = 128_000,
     **fields: Any,
 ) -> dict[str, Any]:
-    """A model with its prices in US dollars for a million tokens, which the list gives for one."""
+    """A model with its prices, which the list gives for one token."""
+    price = price_of(name)
     return {
         "id": name,
         "canonical_slug": name,
@@ -33,9 +32,9 @@ def _model(
         "context_length": context,
         "architecture": {"input_modalities": fields.pop("takes", ["text"]), "output_modalities": ["text"]},
         "pricing": {
-            "prompt": _per_token(prompt),
-            "completion": _per_token(completion),
-            "request": "0",
+            "prompt": _per_token(price.prompt),
+            "completion": _per_token(price.completion),
+            "request": str(price.request),
         },
         "top_provider": {"context_length": context, "max_completion_tokens": 8192, "is_moderated": False},
         "supported_parameters": ["max_tokens", "temperature", "top_p", *fields.pop("supports", [])],
@@ -44,29 +43,28 @@ def _model(
     }
 
 
-def _per_token(dollars: float) -> str:
-    return f"{dollars / _MILLION:.9f}"
+def _per_token(dollars: Decimal) -> str:
+    return f"{dollars.scaleb(-6):.9f}"
 
 
 _MODELS = [
-    _model("demo/reply", "Demo: Reply", prompt=1, completion=5),
-    _model("demo/echo", "Demo: Echo", prompt=0, completion=0, context=8_000),
-    _model("demo/long", "Demo: Long", prompt=0.1, completion=0.4, context=1_000_000),
+    _model("demo/reply", "Demo: Reply"),
+    _model("demo/echo", "Demo: Echo", context=8_000),
+    _model("demo/cent", "Demo: Three cents"),
+    _model("demo/long", "Demo: Long", context=1_000_000),
     _model(
         "demo/thinking",
         "Demo: Thinking",
-        prompt=3,
-        completion=15,
         context=200_000,
         supports=["reasoning", "tools"],
         reasoning={"mandatory": True, "supported_efforts": ["low", "medium", "high"]},
     ),
-    _model("demo/json", "Demo: JSON", prompt=0.25, completion=1, supports=["structured_outputs"]),
-    _model("demo/seen", "Demo: Seen", prompt=2, completion=8, takes=["text", "image", "audio", "file"]),
-    _model("demo/slow", "Demo: Slow", prompt=1, completion=1, expiration_date="2026-12-31"),
-    _model("demo/cited", "Demo: Cited", prompt=1, completion=3, supports=["web_search_options"]),
+    _model("demo/json", "Demo: JSON", supports=["structured_outputs"]),
+    _model("demo/seen", "Demo: Seen", takes=["text", "image", "audio", "file"]),
+    _model("demo/slow", "Demo: Slow", expiration_date="2026-12-31"),
+    _model("demo/cited", "Demo: Cited", supports=["web_search_options"]),
     {
-        **_model("demo/router", "Demo: Router", prompt=0, completion=0, context=None),
+        **_model("demo/router", "Demo: Router", context=None),
         "pricing": {"prompt": "-1", "completion": "-1"},
     },
 ]

@@ -6,17 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from raptchat.demo.wire import (
-    GENERATION_ID,
-    JSON,
-    Answer,
-    Asked,
-    closing,
-    delta,
-    opening,
-    usage_of,
-    words,
-)
+from raptchat.demo.wire import Answer, Asked, bill_of, delta, in_json, opening, stream, words
 from raptchat.outside import shortened
 
 _LONGEST_QUOTE = 300
@@ -27,11 +17,11 @@ def reply(asked: Asked, text: str, pace: float = 0.0) -> Answer:
     if not asked.stream:
         message = {"role": "assistant", "content": text}
         choice = {"index": 0, "finish_reason": "stop", "message": message}
-        body = {"id": GENERATION_ID, "object": "chat.completion", "model": asked.model, "choices": [choice]}
-        headers = {**JSON, "X-Generation-Id": GENERATION_ID}
-        return Answer(200, headers, [json.dumps({**body, "usage": usage_of(asked, text)}).encode()])
-    body_pieces = [*opening(asked), *words(asked, text), *closing(asked, text)]
-    return Answer(body=body_pieces, pause=pace / len(body_pieces))
+        bill = bill_of(asked, text)
+        body = {"id": asked.generation_id, "object": "chat.completion", "model": asked.model, "choices": [choice]}
+        return replace(in_json({**body, "usage": bill.usage()}), bill=bill, finish="stop")
+    streamed = stream(asked, words(asked, text), text)
+    return replace(streamed, pause=pace / len(list(streamed.body)))
 
 
 def markdown(asked: Asked) -> str:
@@ -65,8 +55,7 @@ def count(text: str) -> int:
 def reasoning(asked: Asked) -> Answer:
     """Two words of reasoning, and a reply."""
     thoughts = [delta(asked, reasoning=word, content=None) for word in ("Two ", "and two.")]
-    ending = closing(asked, "It is 4.", thoughts="Two and two.")
-    return Answer(body=[*opening(asked), *thoughts, *words(asked, "It is 4."), *ending])
+    return stream(asked, [*thoughts, *words(asked, "It is 4.")], "It is 4.", thoughts="Two and two.")
 
 
 def thinking(asked: Asked, lines: int = 40) -> Answer:
@@ -79,20 +68,19 @@ def thinking(asked: Asked, lines: int = 40) -> Answer:
         for word in thoughts.splitlines(keepends=True)
     ]
     signature = delta(asked, content="", reasoning_details=[{**_THOUGHT, "signature": "demo-signature"}])
-    ending = closing(asked, markdown(asked), thoughts=thoughts)
-    return Answer(
-        body=[*opening(asked), *chunks, signature, *words(asked, markdown(asked)), *ending],
-        pause=0.02,
-    )
+    text = markdown(asked)
+    whole = stream(asked, [*chunks, signature, *words(asked, text)], text, thoughts=thoughts)
+    return replace(whole, pause=0.02)
 
 
 _THOUGHT = {"type": "reasoning.text", "format": "anthropic-claude-v1", "index": 0}
 
 
 def endless(asked: Asked) -> Answer:
-    """Numbers, for ever."""
+    """Numbers, for ever; however many are read, a hundred are billed."""
     numbers = (delta(asked, content=f"{number} ") for number in itertools.count(1))
-    return Answer(body=itertools.chain(opening(asked), numbers), pause=0.001)
+    bill = bill_of(asked, "number " * 100)
+    return Answer(body=itertools.chain(opening(asked), numbers), pause=0.001, bill=bill)
 
 
 def long(asked: Asked, sections: int = 100) -> Answer:
@@ -103,8 +91,9 @@ def long(asked: Asked, sections: int = 100) -> Answer:
 
 def in_bytes(asked: Asked) -> Answer:
     """A whole stream, a byte at a time."""
-    whole = b"".join(reply(asked, markdown(asked)).body)
-    return Answer(body=(whole[at : at + 1] for at in range(len(whole))))
+    whole = reply(asked, markdown(asked))
+    body = b"".join(whole.body)
+    return replace(whole, body=(body[at : at + 1] for at in range(len(body))))
 
 
 def slow(asked: Asked) -> Answer:
@@ -115,12 +104,12 @@ def slow(asked: Asked) -> Answer:
 def cut_by_limit(asked: Asked) -> Answer:
     """A reply that comes to its length limit."""
     text = "As long as"
-    return Answer(body=[*opening(asked), *words(asked, text), *closing(asked, text, "length")])
+    return stream(asked, words(asked, text), text, finish="length")
 
 
 def empty(asked: Asked) -> Answer:
     """A whole stream without a word."""
-    return Answer(body=[*opening(asked), *closing(asked, "")])
+    return stream(asked, [], "")
 
 
 def cited(asked: Asked) -> Answer:
@@ -130,9 +119,7 @@ def cited(asked: Asked) -> Answer:
         {"type": "url_citation", "url_citation": {"url": f"https://example.org/{name}", "title": title}}
         for name, title in (("osmosis", "Osmosis"), ("membrane", "What a membrane lets through"))
     ]
-    return Answer(
-        body=[*opening(asked), *words(asked, text), delta(asked, annotations=pages), *closing(asked, text)]
-    )
+    return stream(asked, [*words(asked, text), delta(asked, annotations=pages)], text)
 
 
 def as_json(asked: Asked) -> Answer:

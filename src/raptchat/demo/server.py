@@ -6,32 +6,15 @@ import socket
 import struct
 import threading
 from collections import deque
-from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from raptchat.demo.answers import answer_to
-from raptchat.demo.model_list import model_list
-from raptchat.demo.wire import KEY_PREFIX, Answer, Asked, refusal
+from raptchat.demo.addresses import PATH, Account
+from raptchat.demo.wire import Answer, Received, refusal
 
-DEMO_KEY = KEY_PREFIX + "-key-of-no-value"
-
-_PATH = "/api/v1"
 _MAX_BODY_BYTES = 64 * 1024 * 1024
 _REMEMBERED = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class Received:
-    """A request as it came in; *headers* have lower-case names, and the key is in *api_key* only."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: dict[str, Any]
-    api_key: str | None = field(repr=False)
 
 
 class DemoGateway:
@@ -47,7 +30,7 @@ class DemoGateway:
     @property
     def url(self) -> str:
         """The base URL, as for `AI_GATEWAY_URL`."""
-        return f"http://127.0.0.1:{self._server.server_address[1]}{_PATH}"
+        return f"http://127.0.0.1:{self._server.server_address[1]}{PATH}"
 
     @property
     def requests(self) -> list[Received]:
@@ -94,11 +77,10 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], pace: float) -> None:
-        self.pace = pace
         self.lock = threading.Lock()
         self.received: deque[Received] = deque(maxlen=_REMEMBERED)
         self.queue: deque[Answer] = deque()
-        self.failures: dict[str, int] = {}
+        self.account = Account(pace)
         self.stopping = threading.Event()
         self._open: dict[socket.socket, threading.Thread] = {}
         super().__init__(address, _Handler)
@@ -155,42 +137,31 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(refusal(code, message or "bad request"))
 
     def do_GET(self) -> None:
-        key = self._remember({})
-        self._send(self._scripted() or self._listed(key))
+        self._answer({})
 
-    def _listed(self, key: str | None) -> Answer:
-        path = self.path.partition("?")[0]
-        if path not in {f"{_PATH}/models", f"{_PATH}/models/user"}:
-            return refusal(404, "the demo gateway has no such address")
-        # Anybody may read the public list; only a key has one of its own.
-        if path.endswith("/user") and not (key or "").startswith(KEY_PREFIX):
-            return refusal(401, "User not found.")
-        return model_list()
+    def do_DELETE(self) -> None:
+        self._answer({})
 
     def do_POST(self) -> None:
         body = self._read_body()
         if body is None:
             self.close_connection = True
             self._send(refusal(400, "the request is not a JSON object"))
-            return
-        key = self._remember(body)
-        self._send(self._scripted() or self._answer(key, body))
+        else:
+            self._answer(body)
 
-    def _scripted(self) -> Answer | None:
-        with self.server.lock:
-            return self.server.queue.popleft() if self.server.queue else None
+    do_PATCH = do_POST  # noqa: N815 - the name that http.server asks for
 
-    def _answer(self, key: str | None, body: dict[str, Any]) -> Answer:
-        if self.path != f"{_PATH}/chat/completions":
-            return refusal(404, "the demo gateway has no such address")
-        if not (key or "").startswith(KEY_PREFIX):
-            return refusal(401, "User not found.")
-        try:
-            asked = Asked.read(body)
-        except ValueError as error:
-            return refusal(400, str(error))
-        with self.server.lock:
-            return answer_to(asked, self.server.failures, self.server.pace)
+    def _answer(self, body: dict[str, Any]) -> None:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        scheme, _, key = headers.pop("authorization", "").partition(" ")
+        api_key = key.strip() if scheme.lower() == "bearer" else None
+        received = Received(self.command, self.path, headers, body, api_key)
+        server = self.server
+        with server.lock:
+            server.received.append(received)
+            answer = server.queue.popleft() if server.queue else server.account.answer(received)
+        self._send(answer)
 
     def _read_body(self) -> dict[str, Any] | None:
         length = self.headers.get("Content-Length", "")
@@ -202,14 +173,6 @@ class _Handler(BaseHTTPRequestHandler):
         except (ValueError, RecursionError):
             return None
         return data if isinstance(data, dict) and len(body) == int(length) else None
-
-    def _remember(self, body: dict[str, Any]) -> str | None:
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        scheme, _, key = headers.pop("authorization", "").partition(" ")
-        api_key = key.strip() if scheme.lower() == "bearer" else None
-        with self.server.lock:
-            self.server.received.append(Received(self.command, self.path, headers, body, api_key))
-        return api_key
 
     def _send(self, answer: Answer) -> None:
         if answer.status:
