@@ -12,7 +12,7 @@ from raptchat.demo import DEMO_KEY, DemoGateway
 SECOND_KEY = "sk-or-v1-demo-number-two"
 FIELDS = {
     "id", "groupId", "group", "provider", "keyHint", "label", "baseUrl", "endpoint", "isActive", "createdAt",
-    "updatedAt", "lastUsedAt", "createdBy",
+    "updatedAt", "lastUsedAt", "createdBy", "kind",
 }  # fmt: skip
 
 
@@ -100,3 +100,28 @@ def test_delete_asks_and_takes_the_row_out_of_the_file(biology: Run, ids: list[s
     assert sealed not in (home / "raptchat.db").read_bytes()
     assert json.loads(biology(f"credentials delete {ids[0]} -y --json").out)["id"] == ids[0]
     biology(f"credentials delete {ids[0]} -y", exit_code=3)
+
+
+def test_a_key_of_several_groups_is_said_to_be_one(biology: Run, home: Path) -> None:
+    assert biology("credentials list").err == ""
+    biology("group add-key history --stdin --allow-shared", stdin=DEMO_KEY)
+    biology("group add-key geography --stdin --allow-shared", stdin=DEMO_KEY)
+    biology("group add-key music --stdin", stdin=SECOND_KEY)
+    hint = f"{DEMO_KEY[:8]}...{DEMO_KEY[-4:]}"
+
+    assert biology("credentials list").err.splitlines() == [
+        f"the key {hint} of group `biology` is also that of `geography`, `history`",
+        f"the key {hint} of group `geography` is also that of `biology`, `history`",
+        f"the key {hint} of group `history` is also that of `biology`, `geography`",
+    ]
+    assert len(biology("credentials list history").err.splitlines()) == 1
+    shared = {one["group"]: one.get("sharedWith") for one in json.loads(biology("credentials --json").out)}
+    assert shared == {
+        "biology": ["geography", "history"],
+        "geography": ["biology", "history"],
+        "history": ["biology", "geography"],
+        "music": None,
+    }
+    [one] = json.loads(biology("credentials list history --json").out)
+    assert one["sharedWith"] == ["biology", "geography"]
+    assert "shared with\tbiology, geography" in biology(f"credentials show {one['id']}").out

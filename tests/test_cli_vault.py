@@ -232,7 +232,12 @@ def test_a_check_opens_every_key_with_every_slot_at_hand(
 
 
 def test_without_a_vault_there_is_nothing_to_check(raptchat: Run) -> None:
-    assert json.loads(raptchat("vault check --json").out) == {"ok": True, "slots": [], "credentials": []}
+    assert json.loads(raptchat("vault check --json").out) == {
+        "ok": True,
+        "slots": [],
+        "credentials": [],
+        "managementKeys": [],
+    }
     assert "there is no vault yet" in raptchat("vault check").err
 
 

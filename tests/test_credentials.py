@@ -25,7 +25,7 @@ from raptchat import (
 from raptchat.caller import Caller
 from raptchat.config import Settings
 from raptchat.errors import DecryptionFailedError, DuplicateGroupError, RaptchatError, StoreBusyError
-from raptchat.records import Credential, Group
+from raptchat.records import Credential, Group, KeyKind
 from raptchat.secret import Secret
 
 KEY = "sk-or-v1-0123456789abcdef0123456789abcdef"
@@ -341,8 +341,8 @@ def test_the_one_key_in_use_says_which_provider_is_meant(
     change(
         home,
         "INSERT INTO ai_credentials SELECT 'another', group_id, 'second', encrypted_key, nonce, key_id, key_hint,"
-        " key_fingerprint, label, base_url, endpoint, is_active, created_at, updated_at, last_used_at, created_by"
-        " FROM ai_credentials",
+        " key_fingerprint, label, base_url, endpoint, is_active, created_at, updated_at, last_used_at,"
+        " created_by, kind FROM ai_credentials",
     )
     assert service.provider_of(group) == "second"
     with factory.store.write():
@@ -740,3 +740,66 @@ def test_no_error_of_a_key_repeats_it(service: CredentialService, group: Group, 
         with pytest.raises(RaptchatError) as refused:
             attempt()
         assert KEY not in str(refused.value) + refused.value.hint + repr(refused.value.fields)
+
+
+def test_a_reference_is_sealed_and_its_key_is_not(
+    service: CredentialService, group: Group, factory: Factory, home: Path
+) -> None:
+    history, geography = add_group(factory, "history"), add_group(factory, "geography")
+    command = f"echo {KEY}"
+    made = service.create(group.id, command, kind="command", resolved=Secret(KEY))
+
+    assert (made.kind, made.key_hint) == ("command", "command:echo")
+    assert reopened(made) == KEY
+    assert b"echo " not in (home / "raptchat.db").read_bytes()
+    # The same command is the same key, also after a rotation.
+    service.rotate_vault()
+    with pytest.raises(SharedKeyError, match="serves group `biology` already"):
+        service.create(history.id, command, kind="command", resolved=Secret(OTHER))
+    # The key that it gives is compared, and not kept.
+    service.create(history.id, OTHER)
+    with pytest.raises(SharedKeyError, match="serves group `history` already"):
+        service.create(geography.id, "echo another", kind="command", resolved=Secret(OTHER))
+    service.create(geography.id, KEY)
+    service.rename_group(group, "life")
+    assert reopened(service.list_for_group(group.id)[0]) == KEY
+
+
+def test_a_key_can_be_kept_without_being_put_in_use(service: CredentialService, group: Group, home: Path) -> None:
+    active = service.create(group.id, KEY)
+    kept = service.create(group.id, OTHER, activate=False)
+
+    assert not kept.is_active
+    assert service.require_active(group) == active
+    assert rows(home, "SELECT action FROM events WHERE action = 'credential.deactivate'") == []
+    assert service.activate(kept.id).is_active
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "provider", "said"),
+    [
+        ("x", "none", "openai-compatible", "none is given"),
+        ("", "none", "openrouter", "asks for a key"),
+        ("", "command", "openrouter", "the command is empty"),
+        ("key", "file", "openrouter", "whole path"),
+    ],
+)
+def test_what_cannot_be_a_reference_is_refused(
+    service: CredentialService, group: Group, text: str, kind: KeyKind, provider: str, said: str
+) -> None:
+    url = "http://127.0.0.1:9/v1" if provider != "openrouter" else None
+    with pytest.raises(UsageError, match=said):
+        service.create(group.id, text, kind=kind, provider=provider, base_url=url)
+    assert service.list_for_group(group.id) == []
+
+
+def test_a_suspended_group_pays_for_nothing(service: CredentialService, group: Group, factory: Factory) -> None:
+    service.create(group.id, KEY)
+    with factory.store.write():
+        factory.store.groups.set(group.id, suspended_at="2026-11-23T00:00:00.000000Z")
+    suspended = factory.store.groups.require(group.id)
+
+    with pytest.raises(AiNotConfiguredError) as refused:
+        service.require_active(suspended)
+    assert str(refused.value) == "group `biology` is suspended: nothing is sent with its key"
+    assert refused.value.hint == "raptchat group resume biology"

@@ -15,6 +15,7 @@ from conftest import Run, rows
 from diagnosis import diagnose, own_home_fixture  # noqa: F401 - a fixture
 from sample_files import PNG
 
+from raptchat.demo import DEMO_KEY
 from raptchat.doctor import Subject, examine, store_file, store_place
 from raptchat.doctor.store_file import StoreFile
 from raptchat.errors import StoreError
@@ -415,3 +416,22 @@ def test_what_takes_long_to_read_can_be_interrupted(biology: Run, file: Path) ->
     thread.join(20)
 
     assert [str(error).endswith("interrupted") for error in ended] == [True]
+
+
+def test_a_key_that_serves_several_groups_is_a_warning(biology: Run) -> None:
+    assert diagnose(biology).the("store", "shared keys")["level"] == "ok"
+    biology("group add-key history --stdin --allow-shared", stdin=DEMO_KEY)
+    found = diagnose(biology).the("store", "shared keys")
+    assert found["level"] == "warning"
+    assert found["text"].endswith("serves more than one group: `biology`, `history`")
+    # What it says to do about it is enough.
+    biology("group add-key history --stdin --replace", stdin="sk-or-v1-a-key-of-its-own")
+    assert diagnose(biology).the("store", "shared keys")["level"] == "ok"
+    assert biology("credentials list").err == ""
+    biology("group add-key history --stdin --allow-shared --replace", stdin=DEMO_KEY)
+    for number in range(8):
+        key = f"sk-or-v1-of-two-groups-{number // 2}"
+        biology(f"group add-key g{number} --stdin --allow-shared", stdin=key)
+    found_all = diagnose(biology).of("store", "shared keys")
+    assert len(found_all) == 4
+    assert found_all[-1]["text"] == "2 more keys serve more than one group"

@@ -14,8 +14,10 @@ from processes import AtTerminal
 from secret_service import SecretService
 
 from raptchat.config import Settings
+from raptchat.credentials.management_key import ManagementKeys
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.factory import Factory
+from raptchat.secret import Secret
 
 pytestmark = pytest.mark.usefixtures("own_home")
 
@@ -309,3 +311,62 @@ def test_a_keyring_that_does_not_answer_is_given_up(
 
     assert "waiting for the operating system's keyring" in said.err
     assert "did not answer within" in said.out
+
+
+def test_a_reference_that_leads_nowhere_is_a_problem_and_no_command_is_run(
+    biology: Run, home: Path, tmp_path: Path
+) -> None:
+    key, program = tmp_path / "key", tmp_path / "get-key"
+    key.write_text("sk-or-v1-of-the-file-0123456789\n")
+    key.chmod(0o600)
+    program.write_text(f"#!/bin/sh\necho x >> {tmp_path}/ran\necho sk-or-v1-of-the-command-0123456789\n")
+    program.chmod(0o700)
+    biology("group add-key history --key-file key --reference")
+    biology(["group", "add-key", "geography", "--key-command", f"{program} word"])
+    found = diagnose(biology).the("vault", "references")
+    assert (found["level"], found["text"]) == (
+        *("ok", "every file and program that is to give a key is there: 2"),
+    )
+
+    key.chmod(0o644)
+    program.unlink()
+    found_both = diagnose(biology, ok=False).of("vault", "references")
+    assert sorted((one["level"], one["fix"]) for one in found_both) == [
+        ("problem", "raptchat group add-key geography --replace"),
+        ("problem", "raptchat group add-key history --replace"),
+    ]
+    texts = " ".join(one["text"] for one in found_both)
+    assert "group `geography` has no key: the program `get-key` is not there, or cannot be run" in texts
+    assert "group `history` has no key: others can read the file with the key" in texts
+    assert "word" not in texts
+    assert (tmp_path / "ran").read_text() == "x\n"
+
+
+def test_of_many_references_that_lead_nowhere_a_few_are_named(biology: Run, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    for number in range(7):
+        key.write_text(f"sk-or-v1-of-the-file-{number}\n")
+        key.chmod(0o600)
+        biology(f"group add-key history{number} --key-file key --reference --allow-shared")
+    [retired] = json.loads(biology("credentials list history0 --json").out)
+    biology(f"credentials deactivate {retired['id']}")
+    key.unlink()
+    found = diagnose(biology, ok=False).of("vault", "references")
+    assert len(found) == 6
+    assert sorted({one["level"] for one in found}) in (["problem"], ["problem", "warning"])
+    assert found[-1]["text"] == "2 more references lead nowhere"
+
+
+def test_a_management_key_that_was_altered_is_said(biology: Run, home: Path) -> None:
+    with Factory() as factory:
+        ManagementKeys(factory).save(Secret("sk-or-v1-manages-0123456789"), "https://openrouter.ai:443")
+    assert json.loads(biology("vault check --json").out)["managementKeys"][0]["opens"] is True
+    assert "management key of https://openrouter.ai:443\topens" in biology("vault check").out
+    assert diagnose(biology).of("store", "seals")[0]["level"] == "ok"
+    with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("UPDATE management_keys SET endpoint = 'https://evil.example:443'")
+
+    found = diagnose(biology, ok=False).of("store", "seals")[0]
+    assert (found["level"], found["fix"]) == ("problem", "raptchat account logout, then raptchat account login")
+    assert "does not open" in found["text"]
+    assert json.loads(biology("vault check --json", exit_code=1).out)["managementKeys"][0]["opens"] is False

@@ -6,13 +6,16 @@ document (`document.py`) that is encrypted for whoever may read it (`age.py`).
 
 from dataclasses import dataclass
 
-from raptchat.records import Group, Message, Session
+from raptchat.records import Group, KeyKind, Message, Session
 from raptchat.secret import Secret
 
 
 @dataclass(frozen=True, slots=True)
 class BundledKey:
-    """One API key of a group, with all that its credential says of it; it may be sent to *endpoint* alone."""
+    """One API key of a group, with all that its credential says of it; it may be sent to *endpoint* alone.
+
+    Of another *kind* *api_key* is what is sealed instead: a command, a path, or nothing.
+    """
 
     id: str
     provider: str
@@ -24,6 +27,7 @@ class BundledKey:
     created_at: str
     created_by: str
     last_used_at: str | None
+    kind: KeyKind = "key"
 
 
 @dataclass(frozen=True, slots=True)

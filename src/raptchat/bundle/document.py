@@ -3,7 +3,8 @@
 Version 1 is one object: `format`, `version`, `createdAt`, `groups` (each with its `credentials`, and its
 `sessions` where they were asked for) and `files`, which holds each attachment's content once, in base64 by its
 SHA-256. What belongs to a group stands in it and messages stand in their order, so that nothing can point to what
-is not there.
+is not there. A group has `policy`, `budget` and `suspendedAt` only where they are set; a credential that is no key
+has its `kind`, and as `reference` the command or the path.
 
 Who made the file is not known when it is read: it is taken as it is, or refused.
 """
@@ -20,12 +21,14 @@ from raptchat import attachments, naming
 from raptchat.api_key import check_api_key
 from raptchat.bundle import Bundle, BundledGroup, BundledKey, BundledSession
 from raptchat.bundle.fields import Fields, refused
+from raptchat.bundle.rules import read_budget, read_policy, write_budget, write_policy
 from raptchat.config import check_model
+from raptchat.credentials.key_reference import check_reference
 from raptchat.errors import UsageError
 from raptchat.gateway_url import check_gateway_url, origin
-from raptchat.providers import check_known
+from raptchat.providers import DEFAULT_PROVIDER, check_base_url, check_known
 from raptchat.providers.request import MOST_ATTACHED_BYTES
-from raptchat.records import Attachment, Group, Message, Session
+from raptchat.records import Attachment, Group, KeyKind, Message, Policy, Session
 from raptchat.secret import Secret
 from raptchat.store.groups import name_key
 
@@ -95,6 +98,13 @@ def _no_number(text: str) -> NoReturn:
 
 def _group(bundled: BundledGroup, files: dict[str, str]) -> Document:
     group = bundled.group
+    rules: Document = {}
+    if group.policy != Policy():
+        rules["policy"] = write_policy(group.policy)
+    if group.budget is not None:
+        rules["budget"] = write_budget(group.budget)
+    if group.suspended_at is not None:
+        rules["suspendedAt"] = group.suspended_at
     return {
         "id": group.id,
         "name": group.name,
@@ -104,6 +114,7 @@ def _group(bundled: BundledGroup, files: dict[str, str]) -> Document:
         "provider": group.provider,
         "createdAt": group.created_at,
         "updatedAt": group.updated_at,
+        **rules,
         "credentials": [_key(one) for one in bundled.keys],
         "sessions": [_session(one, files) for one in bundled.sessions],
     }
@@ -119,6 +130,9 @@ def _read_group(fields: Fields, files: Mapping[str, bytes]) -> BundledGroup:
         provider=fields.optional("provider", _known_provider),
         created_at=fields.time("createdAt"),
         updated_at=fields.time("updatedAt"),
+        policy=read_policy(fields.nested("policy")) if fields.has("policy") else Policy(),
+        budget=read_budget(fields.nested("budget")) if fields.has("budget") else None,
+        suspended_at=fields.time("suspendedAt") if fields.has("suspendedAt") else None,
     )
     keys = tuple(_read_key(one) for one in fields.all_nested("credentials"))
     active = [key.provider for key in keys if key.is_active]
@@ -130,10 +144,14 @@ def _read_group(fields: Fields, files: Mapping[str, bytes]) -> BundledGroup:
 
 
 def _key(key: BundledKey) -> Document:
+    sealed = key.api_key.reveal()
+    what: Document = {"apiKey": sealed} if key.kind == "key" else {"kind": key.kind}
+    if key.kind in {"command", "file"}:
+        what["reference"] = sealed
     return {
         "id": key.id,
         "provider": key.provider,
-        "apiKey": key.api_key.reveal(),
+        **what,
         "label": key.label,
         "baseUrl": key.base_url,
         "endpoint": key.endpoint,
@@ -145,10 +163,12 @@ def _key(key: BundledKey) -> Document:
 
 
 def _read_key(fields: Fields) -> BundledKey:
+    kind: KeyKind = fields.one_of("kind", "command", "file", "none") if fields.has("kind") else "key"
     key = BundledKey(
         id=fields.uuid("id"),
         provider=fields.checked("provider", _known_provider),
-        api_key=Secret(fields.checked("apiKey", check_api_key)),
+        api_key=_read_sealed(fields, kind),
+        kind=kind,
         label=fields.optional_text("label"),
         base_url=fields.optional("baseUrl", check_gateway_url),
         endpoint=fields.checked("endpoint", _checked_origin),
@@ -160,8 +180,24 @@ def _read_key(fields: Fields) -> BundledKey:
     # A key that says one host and goes to another.
     if key.base_url is not None and origin(key.base_url) != key.endpoint:
         refused(fields.at("endpoint"), "is not where `baseUrl` is")
+    if kind == "none" and key.provider == DEFAULT_PROVIDER:
+        refused(fields.at("kind"), "is not for this provider, which asks for a key")
+    try:
+        check_base_url(key.provider, key.base_url)
+    except UsageError:
+        refused(fields.at("baseUrl"), "is not there")
     fields.end()
     return key
+
+
+def _read_sealed(fields: Fields, kind: KeyKind) -> Secret:
+    match kind:
+        case "key":
+            return Secret(fields.checked("apiKey", check_api_key))
+        case "none":
+            return Secret("")
+        case _:
+            return Secret(fields.checked("reference", lambda text: check_reference(kind, text)))
 
 
 def _session(bundled: BundledSession, files: dict[str, str]) -> Document:

@@ -4,6 +4,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from datetime import datetime
+from decimal import Decimal
 from typing import NoReturn, TypeVar
 
 from raptchat.errors import UsageError
@@ -11,6 +12,8 @@ from raptchat.outside import is_utf8, safe_line, without_keys
 
 Word = TypeVar("Word", bound=str)
 
+_AMOUNT = re.compile(r"(?:0|[1-9][0-9]{0,6})(?:\.[0-9]{0,8}[1-9])?")
+_MOST_DOLLARS = 1_000_000
 # What `clock.utc_now` writes; of the same form, since times are compared as texts.
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 
@@ -32,6 +35,10 @@ class Fields:
             refused(path or "document", "is not an object")
         self.path = path
         self._left: dict[str, object] = dict(value)
+
+    def has(self, name: str) -> bool:
+        """Whether there is a field that need not be there, and was not taken yet."""
+        return name in self._left
 
     def at(self, name: str) -> str:
         """The path of a field."""
@@ -128,6 +135,17 @@ class Fields:
         if not isinstance(value, bool):
             refused(self.at(name), "is neither true nor false")
         return value
+
+    def amount(self, name: str) -> Decimal:
+        """A sum of US dollars in its one spelling, a million at most."""
+        text = self.text(name)
+        if not _AMOUNT.fullmatch(text) or Decimal(text) > _MOST_DOLLARS:
+            refused(self.at(name), "is no amount such as 0.5")
+        return Decimal(text)
+
+    def optional_amount(self, name: str) -> Decimal | None:
+        """An amount, or `null`."""
+        return None if self._is_null(name) else self.amount(name)
 
     def number(self, name: str) -> int:
         """A whole number."""

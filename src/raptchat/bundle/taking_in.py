@@ -7,15 +7,16 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from raptchat import naming
-from raptchat.api_key import hint_of
 from raptchat.bundle import Bundle, BundledGroup, BundledKey, BundledSession
 from raptchat.clock import utc_now
 from raptchat.credentials import CredentialService
+from raptchat.credentials.key_reference import hint_of
 from raptchat.credentials.sealed_row import seal_row
 from raptchat.errors import SharedKeyError, StoreBusyError, UsageError
 from raptchat.factory import Factory
-from raptchat.records import Credential, Group, Session
-from raptchat.store.groups import name_key
+from raptchat.records import Credential, Group, KeyKind, Policy, Session
+from raptchat.secret import Secret
+from raptchat.store.groups import budget_columns, name_key, policy_columns
 
 if TYPE_CHECKING:
     from raptchat.store import Store
@@ -36,13 +37,18 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class KeyPlan:
-    """What becomes of one key: it is added, it is there already, or it is there and is put in use again."""
+    """What becomes of one key: it is added, it is there already, or it is there and is put in use again.
+
+    *reference* is the command line or the path that comes in with it, and is not here yet.
+    """
 
     hint: str
     provider: str
     endpoint: str
     is_active: bool
     action: Literal["new", "present", "activate"]
+    kind: KeyKind = "key"
+    reference: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,8 @@ def conflicts(store: "Store", bundle: Bundle) -> list[Conflict]:
 class TakingIn:
     """The import of *bundle*, with a choice for each conflict by the id of the bundle's group; others stay out.
 
-    *data_key* seals the keys; where nothing is to be stored any one will do.
+    *data_key* seals the keys; where nothing is to be stored any one will do. A reference is somebody else's word
+    for what is run and read here from then on: it comes in with *allow_references* alone.
     """
 
     factory: Factory
@@ -78,6 +85,7 @@ class TakingIn:
     choices: Mapping[str, Choice]
     data_key: "DataKey"
     allow_shared: bool = False
+    allow_references: bool = False
 
     def plan(self) -> list[GroupPlan]:
         """What would be done; nothing is changed.
@@ -109,7 +117,12 @@ class TakingIn:
         return plans
 
     def carry_out(self, plans: list[GroupPlan]) -> None:
-        """Do what *plans* says, all of it or nothing; `StoreBusyError` when that is not the plan any more."""
+        """Do what *plans* says, all of it or nothing; `StoreBusyError` when that is not the plan any more.
+
+        `UsageError` for a reference, unless they are allowed.
+        """
+        if references(plans) and not self.allow_references:
+            raise references_refused()
         if any(plan.keys for plan in plans):
             vault = self.factory.vault
             CredentialService(self.factory).atomically(
@@ -164,21 +177,28 @@ class TakingIn:
             action: Literal["new", "present", "activate"] = "new"
             if there:
                 action = "activate" if key.is_active and not any(there.values()) else "present"
-            elif not self.allow_shared:
+            elif not self.allow_shared and key.kind != "none":
                 self._refuse_shared(key, plan, target, owners)
             owners.setdefault(self.data_key.fingerprint(key.api_key), group)
-            keys.append(KeyPlan(hint_of(key.api_key), key.provider, key.endpoint, key.is_active, action))
+            hint = hint_of(key.kind, key.api_key)
+            reference = key.api_key if action == "new" and key.kind in {"command", "file"} else None
+            keys.append(KeyPlan(hint, key.provider, key.endpoint, key.is_active, action, key.kind, reference))
         sessions = [one for one in bundled.sessions if not _is_there(store, one.session, target)]
         return replace(plan, keys=tuple(keys), sessions=len(sessions))
 
     def _there(self, key: BundledKey, group_id: str | None) -> dict[str, bool]:
         """The credentials of a group here that hold this very key for the same place, and which are in use."""
-        fingerprint = self.data_key.fingerprint(key.api_key)
-        place = (key.provider, key.endpoint, key.base_url)
+        rows, fingerprint = self.factory.store.credentials, self.data_key.fingerprint(key.api_key)
+        # Where there is no key, no two fingerprints are the same.
+        if key.kind == "none":
+            found = rows.of_group(group_id) if group_id else []
+        else:
+            found = rows.with_fingerprint(fingerprint)
+        what = (key.kind, key.provider, key.endpoint, key.base_url)
         return {
             one.id: one.is_active
-            for one in self.factory.store.credentials.with_fingerprint(fingerprint)
-            if one.group_id == group_id and (one.provider, one.endpoint, one.base_url) == place
+            for one in found
+            if one.group_id == group_id and (one.kind, one.provider, one.endpoint, one.base_url) == what
         }
 
     def _refuse_shared(
@@ -193,8 +213,8 @@ class TakingIn:
         names += [owner.name] if owner.id != plan.group.id else []
         if names:
             raise SharedKeyError(
-                f"the key `{hint_of(key.api_key)}` of the bundle's group `{plan.group.name}` serves group"
-                f" `{names[0]}` already",
+                f"the key `{hint_of(key.kind, key.api_key)}` of the bundle's group `{plan.group.name}` serves"
+                f" group `{names[0]}` already",
                 hint="leave that group out, or add --allow-shared",
                 group=plan.name,
             )
@@ -208,6 +228,7 @@ class TakingIn:
                 model=given.model,
                 system_prompt=given.system_prompt,
                 provider=given.provider,
+                **_rules(given, plan.present),
             )
             group = store.groups.require(plan.present.id)
         else:
@@ -254,6 +275,27 @@ class TakingIn:
         )
 
 
+def references(plans: list[GroupPlan]) -> list[tuple[GroupPlan, KeyPlan]]:
+    """The keys among *plans* that bring a command or a path from elsewhere."""
+    return [(plan, key) for plan in plans for key in plan.keys if key.reference is not None]
+
+
+def references_refused() -> UsageError:
+    """The error for a bundle that would have commands run, or files read, and nobody agreed to that."""
+    return UsageError(
+        "the bundle has references: commands that are run, or files that are read, for a key",
+        hint="raptchat vault import --dry-run shows them; --allow-references takes them in",
+    )
+
+
+def _rules(given: Group, present: Group) -> dict[str, str | int | None]:
+    """The columns of the rules that *present* has from now on: what has none does not take its own away."""
+    return {
+        **policy_columns(given.policy if given.policy != Policy() else present.policy),
+        **budget_columns(given.budget or present.budget),
+    }
+
+
 def changed_meanwhile() -> StoreBusyError:
     """The error for a store in which the import would not be what was planned or asked about."""
     return StoreBusyError("the store was changed meanwhile", hint="try again")
@@ -272,7 +314,7 @@ def _out_of_use(key: BundledKey, credential_id: str, group: Group) -> Credential
         encrypted_key=b"",
         nonce=b"",
         key_id="",
-        key_hint=hint_of(key.api_key),
+        key_hint=hint_of(key.kind, key.api_key),
         key_fingerprint="",
         label=key.label,
         base_url=key.base_url,
@@ -282,6 +324,7 @@ def _out_of_use(key: BundledKey, credential_id: str, group: Group) -> Credential
         updated_at=utc_now(),
         last_used_at=key.last_used_at,
         created_by=key.created_by,
+        kind=key.kind,
     )
 
 

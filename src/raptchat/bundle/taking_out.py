@@ -75,6 +75,7 @@ def _key(data_key: "DataKey | None", credential: Credential, group: Group) -> Bu
         created_at=credential.created_at,
         created_by=credential.created_by,
         last_used_at=credential.last_used_at,
+        kind=credential.kind,
     )
 
 

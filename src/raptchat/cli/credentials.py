@@ -7,6 +7,7 @@ import typer
 from raptchat import naming
 from raptchat.cli import documents
 from raptchat.cli.command import Command, noun
+from raptchat.cli.credentials_check import check
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import CredentialArgument, OnlyGroupArgument, OnlyGroupOption, YesOption, only_group
 from raptchat.records import Credential
@@ -28,6 +29,8 @@ def list_(
 
 def run_list(group: str | None, run: Invocation) -> None:
     """Of one group, or of all."""
+    from raptchat.store.sharing import shared_with
+
     store = run.factory.store
     add_key = "raptchat group add-key NAME"
     with store.snapshot():
@@ -38,9 +41,13 @@ def run_list(group: str | None, run: Invocation) -> None:
             owner = naming.find_group(store, group)
             found, add_key = store.credentials.of_group(owner.id), naming.add_key_command(owner.name)
             names = {owner.id: owner.name}
+        shared = shared_with(store, found, all_there_are=group is None)
     ordered = sorted(found, key=lambda one: (names[one.group_id].casefold(), one.created_at))
     if run.json:
-        return tables.document(run.terminal, [documents.credential(one, names[one.group_id]) for one in ordered])
+        return tables.document(
+            run.terminal,
+            [documents.credential(one, names[one.group_id], shared.get(one.id, ())) for one in ordered],
+        )
     rows = [
         [
             tables.id_cell(run.terminal, one.id),
@@ -54,12 +61,17 @@ def run_list(group: str | None, run: Invocation) -> None:
         ]
         for one in ordered
     ]
-    return tables.table(
+    tables.table(
         run.terminal,
         ["id", "group", "provider", "key", "label", "state", "created", "last used"],
         rows,
         empty=f"there is no key yet: {add_key}",
     )
+    for one in ordered:
+        if one.id in shared:
+            others = ", ".join(f"`{name}`" for name in shared[one.id])
+            run.terminal.say(f"the key {one.key_hint} of group `{names[one.group_id]}` is also that of {others}")
+    return None
 
 
 @app.command(cls=Command)
@@ -67,6 +79,9 @@ def show(ctx: typer.Context, credential: CredentialArgument) -> None:
     """Show a credential, its key masked."""
     run = invocation(ctx)
     _show(run, naming.find_credential(run.factory.store, credential))
+
+
+app.command("check", cls=Command)(check)
 
 
 @app.command(cls=Command)
@@ -105,9 +120,13 @@ def delete(ctx: typer.Context, credential: CredentialArgument, yes: YesOption = 
 
 
 def _show(run: Invocation, found: Credential) -> None:
-    name = run.factory.store.groups.require(found.group_id).name
+    from raptchat.store.sharing import shared_with
+
+    store = run.factory.store
+    name = store.groups.require(found.group_id).name
+    shared = shared_with(store, [found], all_there_are=False).get(found.id, [])
     if run.json:
-        return tables.document(run.terminal, documents.credential(found, name))
+        return tables.document(run.terminal, documents.credential(found, name, shared))
     return tables.fields(
         run.terminal,
         [
@@ -120,5 +139,6 @@ def _show(run: Invocation, found: Credential) -> None:
             ("state", "active" if found.is_active else "inactive"),
             ("created", f"{when(found.created_at)} by {found.created_by}"),
             ("last used", when(found.last_used_at) if found.last_used_at else "never"),
+            *([("shared with", ", ".join(shared))] if shared else []),
         ],
     )

@@ -29,7 +29,8 @@ def check(ctx: typer.Context) -> None:
         run.terminal.say("Enter alone goes on without what is not at hand.")
     report = CredentialService(run.factory).check_seals(ask=ask)
     tried = [one.opens for one in report.slots if one.opens is not None]
-    ok = all(tried) and all(one.problem is None for one in report.rows) and bool(tried or not report.slots)
+    problems = [one.problem for one in report.rows] + [problem for _, problem in report.management]
+    ok = all(tried) and not any(problems) and bool(tried or not report.slots)
     if run.json:
         tables.document(run.terminal, _document(report, ok=ok))
     else:
@@ -55,6 +56,15 @@ def _document(report: "SealReport", *, ok: bool) -> documents.Document:
             }
             for one in report.rows
         ],
+        "managementKeys": [
+            {
+                "endpoint": one.endpoint,
+                "keyHint": one.key_hint,
+                "opens": problem is None,
+                "problem": problem,
+            }
+            for one, problem in report.management
+        ],
     }
 
 
@@ -71,6 +81,15 @@ def _show(run: Invocation, report: "SealReport", *, ok: bool) -> None:
             one.problem,
         ]
         for one in report.rows
+    ]
+    keys += [
+        [
+            tables.id_cell(run.terminal, one.id),
+            f"management key of {one.endpoint}",
+            _OPENS[problem is None],
+            problem,
+        ]
+        for one, problem in report.management
     ]
     empty = "there is no vault yet, and no key"
     tables.table(run.terminal, ["id", "what", "state", "problem"], [*slots, *keys], empty=empty)

@@ -1,8 +1,10 @@
 """`raptchat vault import`: the groups of a bundle, each as it is wished where one is here already."""
 
 import os
+import shlex
 import stat
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from raptchat.vault.sealing import DataKey
 
 _ATTEMPTS = 3
+_FROM_NOW_ON = "for a key, each time that one is needed:"
 _MOST_LISTED = 10
 
 
@@ -50,6 +53,12 @@ def import_(
     ] = None,
     passphrase_file: PassphraseFileOption = None,
     allow_shared: Annotated[bool, typer.Option("--allow-shared", help="Let two groups have one key.")] = False,
+    allow_references: Annotated[
+        bool,
+        typer.Option(
+            "--allow-references", help="Take in commands that are run, and files that are read, for keys."
+        ),
+    ] = False,
     no_recovery: NoRecoveryOption = False,
 ) -> None:
     """Take in what `vault export` wrote: all of it or nothing."""
@@ -69,6 +78,9 @@ def import_(
         raise changed_meanwhile()
     made = False
     if not dry_run:
+        if not allow_references:
+            _agree_to_references(run, plans)
+        taking_in = replace(taking_in, allow_references=True)
         made = any(one.keys for one in plans) and ensure_vault(run)
         taking_in.carry_out(plans)
     _show(run, plans, dry_run=dry_run)
@@ -173,6 +185,33 @@ def _asked(run: Invocation, conflict: "Conflict") -> "Choice":
             return choice
 
 
+def _agree_to_references(run: Invocation, plans: "list[GroupPlan]") -> None:
+    """Have the person read what would be run or read here from then on; without a person it is refused."""
+    from raptchat.bundle.taking_in import references_refused
+
+    lines = _said(plans)
+    if not lines:
+        return
+    if not (run.person_present and run.terminal.in_is_tty):
+        raise references_refused()
+    run.terminal.say(_FROM_NOW_ON, *lines)
+    run.confirm("taking in what is run and read on this machine", yes=False)
+
+
+def _said(plans: "Sequence[GroupPlan]") -> list[str]:
+    """What each reference would do, with every word of it."""
+    from raptchat.bundle.taking_in import references
+
+    lines = []
+    for plan, key in references(list(plans)):
+        assert key.reference is not None
+        text = key.reference.reveal()
+        # As it is taken apart: white space hides nothing.
+        does = f"runs {shlex.join(shlex.split(text))}" if key.kind == "command" else f"reads {text}"
+        lines.append(f"  group `{plan.name}` {does} and sends the key to {key.endpoint}")
+    return lines
+
+
 def _data_key(run: Invocation, bundle: "Bundle", choices: "dict[str, Choice]") -> "DataKey":
     """What the bundle's keys are compared with those here by: the vault's data key.
 
@@ -200,6 +239,8 @@ def _show(run: Invocation, plans: "Sequence[GroupPlan]", *, dry_run: bool) -> No
     if dry_run:
         met = any(one.action == "conflict" for one in plans)
         hint = ("--on-conflict skip, replace or rename says what to do with a conflict",) if met else ()
+        if lines := _said(plans):
+            run.terminal.say(_FROM_NOW_ON, *lines)
         return run.terminal.say("nothing was changed", *hint)
     taken = [one for one in plans if one.action != "skip"]
     keys = sum(each.action == "new" for one in taken for each in one.keys)
@@ -215,6 +256,8 @@ def _document(plan: "GroupPlan") -> dict[str, object]:
         "credentials": [
             {
                 "keyHint": key.hint,
+                "kind": key.kind,
+                "reference": key.reference.reveal() if key.reference else None,
                 "provider": key.provider,
                 "endpoint": key.endpoint,
                 "isActive": key.is_active,

@@ -1,27 +1,28 @@
 """`CredentialService`: the only place where a key is readable."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
-from raptchat.api_key import check_api_key, hint_of
+from raptchat.api_key import check_api_key
 from raptchat.clock import utc_now
+from raptchat.credentials import key_reference
 from raptchat.credentials.sealed_row import altered, open_row, seal_row
 from raptchat.errors import (
     AiNotConfiguredError,
     CredentialNotFoundError,
     DecryptionFailedError,
     DuplicateCredentialError,
-    DuplicateGroupError,
     SharedKeyError,
     StoreBusyError,
     UsageError,
 )
 from raptchat.factory import Factory
 from raptchat.gateway_url import check_gateway_url, origin, without_user_info
-from raptchat.naming import add_key_command
+from raptchat.naming import add_key_command, as_argument
 from raptchat.outside import safe_line
-from raptchat.providers import DEFAULT_PROVIDER, check_known
-from raptchat.records import Credential, Group
+from raptchat.providers import DEFAULT_PROVIDER, check_base_url, check_known
+from raptchat.records import Credential, Group, KeyKind
 from raptchat.secret import Secret
 
 if TYPE_CHECKING:
@@ -61,6 +62,9 @@ class CredentialService:
         base_url: str | None = None,
         replace: bool = False,
         allow_shared: bool = False,
+        kind: KeyKind = "key",
+        resolved: Secret | None = None,
+        activate: bool = True,
     ) -> Credential:
         """Seal *api_key* for the group and put it in use.
 
@@ -69,23 +73,32 @@ class CredentialService:
         *allow_shared*. *base_url* is where the key may be sent, instead of the provider's gateway. Raises
         `UsageError` for a key, provider or URL that cannot be right, `GroupNotFoundError`, and what making or
         opening the vault does.
+
+        Of another *kind* *api_key* is the command that prints the key, the whole path of the file that holds it,
+        or empty; *resolved* is the key that it gave now, which is compared with those of other groups and not
+        kept. Without *activate* the credential is only kept, and none is put out of use.
         """
         import uuid
 
         text = api_key.reveal() if isinstance(api_key, Secret) else api_key
-        secret = Secret(self.validate_key(text))
+        secret = Secret(key_reference.check_reference(kind, text))
         check_known(provider)
-        url = _checked_url(base_url) if base_url is not None else None
+        if kind == "none" and provider == DEFAULT_PROVIDER:
+            raise UsageError(f"the provider `{provider}` asks for a key")
+        url = checked_url(base_url) if base_url is not None else None
+        check_base_url(provider, url)
         endpoint = origin(url or self._factory.settings.gateway_url)
-        self.check_free(self._groups.require(group_id), provider, replace=replace)
+        self.check_free(self._groups.require(group_id), provider, replace=replace or not activate)
 
         def add(data_key: "DataKey") -> Credential:
             group = self._groups.require(group_id)
-            if active := self.check_free(group, provider, replace=replace):
+            active = self.check_free(group, provider, replace=replace or not activate)
+            if active is not None and activate:
                 self._rows.set_active(active.id, active=False)
                 self._note("deactivate", group, active.id)
-            if not allow_shared:
-                self._refuse_shared(group, data_key.fingerprint(secret))
+            if not allow_shared and kind != "none":
+                for each in {secret, resolved or secret}:
+                    self._refuse_shared(group, data_key.fingerprint(each))
             now = utc_now()
             credential = Credential(
                 id=str(uuid.uuid4()),
@@ -94,16 +107,17 @@ class CredentialService:
                 encrypted_key=b"",
                 nonce=b"",
                 key_id="",
-                key_hint=hint_of(secret),
+                key_hint=key_reference.hint_of(kind, secret),
                 key_fingerprint="",
                 label=label,
                 base_url=url,
                 endpoint=endpoint,
-                is_active=True,
+                is_active=activate,
                 created_at=now,
                 updated_at=now,
                 last_used_at=None,
                 created_by=self._factory.caller.os_user,
+                kind=kind,
             )
             credential = seal_row(data_key, credential, secret, group)
             self._rows.add(credential)
@@ -126,7 +140,7 @@ class CredentialService:
         if active is not None and not replace:
             raise DuplicateCredentialError(
                 f"group `{group.name}` has an active key for `{provider}` already: `{active.key_hint}`",
-                hint=add_key_command(group.name, replace=True),
+                hint=add_key_command(group.name, replace=True, like=active),
                 group=group.name,
             )
         return active
@@ -142,8 +156,15 @@ class CredentialService:
         return active[0] if len(active) == 1 else group.provider or DEFAULT_PROVIDER
 
     def require_active(self, group: Group, provider: str | None = None) -> Credential:
-        """The credential that pays for the group; `AiNotConfiguredError` when there is none."""
+        """The credential that pays for the group; `AiNotConfiguredError` for none, or a suspended group."""
         provider = provider or self.provider_of(group)
+        if group.suspended_at is not None:
+            raise AiNotConfiguredError(
+                f"group `{group.name}` is suspended: nothing is sent with its key",
+                hint=f"raptchat group resume {as_argument(group.name)}",
+                group=group.name,
+                provider=provider,
+            )
         credential = self.get_active_for_group(group.id, provider)
         if credential is None:
             command = add_key_command(group.name)
@@ -181,9 +202,24 @@ class CredentialService:
     def open_key(self, credential: Credential) -> Secret:
         """The key, for the request's header; `DecryptionFailedError` when row, group or gateway is another.
 
-        Also raises what opening the vault does.
+        A reference is followed once in a process, and `VaultUnavailableError` says why it gave no key; where the
+        gateway asks for none it is empty. Also raises what opening the vault does.
         """
         self.check_endpoint(credential)
+        sealed = self._open(credential)
+        if credential.kind == "key":
+            return sealed
+        known = self._factory.resolved_keys
+        if credential.id not in known:
+            # Not as a secret: what is said of the command's program would be cut out as a part of one.
+            text = sealed.reveal()
+            del sealed
+            group = self._groups.require(credential.group_id)
+            known[credential.id] = key_reference.resolve(credential.kind, text, group=group.name)
+        return known[credential.id]
+
+    def _open(self, credential: Credential) -> Secret:
+        """What is sealed: no transaction is held when it is handed over, since a command may take its time."""
         for _ in range(_ATTEMPTS):
             data_key = self._factory.vault.data_key()
             with self._factory.store.snapshot():
@@ -239,23 +275,10 @@ class CredentialService:
 
         Raises `DuplicateGroupError`, and what opening the vault and the keys does.
         """
+        from raptchat.credentials.resealing import rename_group
 
         def rename(data_key: "DataKey | None") -> bool:
-            current = self._groups.require(group.id)
-            other = self._groups.named(name)
-            if other is not None and other.id != group.id:
-                raise DuplicateGroupError(f"there is a group `{other.name}` already", group=other.name)
-            credentials = self._rows.of_group(group.id)
-            if credentials and data_key is None:
-                return False
-            for credential in credentials:
-                assert data_key is not None
-                secret = open_row(data_key, credential, current)
-                self._rows.reseal(seal_row(data_key, credential, secret, current._replace(name=name)))
-            self._groups.set(group.id, name=name)
-            # Under the name that it had: that of now stands with whatever is done next.
-            self._factory.store.ledger.note("group.rename", caller=self._factory.caller, group=current)
-            return True
+            return rename_group(self._factory.store, group, name, data_key, self._factory.caller)
 
         if not self._rows.of_group(group.id):
             with self._factory.store.write():
@@ -271,19 +294,16 @@ class CredentialService:
         Raises `DecryptionFailedError` for a credential that does not open, which stands in the way, and what
         `Vault.rotate` does.
         """
-        return self._factory.vault.rotate({"ai_credentials": self._reseal})
+        from raptchat.credentials import management_key
+        from raptchat.credentials.resealing import reseal
 
-    def _reseal(self, old: "DataKey", new: "DataKey") -> int:
-        credentials = self._rows.all()
-        for credential in credentials:
-            group = self._groups.require(credential.group_id)
-            try:
-                secret = open_row(old, credential, group)
-            except DecryptionFailedError as error:
-                command = f"raptchat credentials delete {credential.id}"
-                raise DecryptionFailedError(str(error), hint=command, group=group.name) from None
-            self._rows.reseal(seal_row(new, credential, secret, group))
-        return len(credentials)
+        store = self._factory.store
+        return self._factory.vault.rotate(
+            {
+                "ai_credentials": partial(reseal, store),
+                "management_keys": partial(management_key.reseal, store.management),
+            }
+        )
 
     def check_seals(self, *, ask: bool = False) -> "SealReport":
         """Open every slot that is at hand, and every credential with each; a person is only asked with *ask*."""
@@ -339,7 +359,8 @@ def _busy() -> StoreBusyError:
     return StoreBusyError("the vault's key is being changed again and again", hint="try again")
 
 
-def _checked_url(base_url: str) -> str:
+def checked_url(base_url: str) -> str:
+    """*base_url* in its one spelling; `UsageError` for one that no key may be sent to."""
     try:
         return check_gateway_url(base_url)
     except ValueError as error:

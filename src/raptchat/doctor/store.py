@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 
 from raptchat.doctor import store_place
-from raptchat.doctor.finding import Check, Finding, ok, problem
+from raptchat.doctor.finding import Check, Finding, ok, problem, warning
 from raptchat.doctor.store_file import RESTORE, StoreFile
 from raptchat.doctor.subject import Subject
+from raptchat.store.sharing import groups_by_fingerprint
 
 _MOST_LISTED = 3
 
@@ -26,6 +27,7 @@ def checks(subject: Subject) -> list[Check]:
             Check("store", "row sums", lambda: _row_sums(file)),
             Check("store", "attachments", lambda: _attachments(file)),
             Check("store", "usage", lambda: _usage(file)),
+            Check("store", "shared keys", lambda: _shared_keys(file)),
         ]
     return found + store_place.checks(file)
 
@@ -65,6 +67,25 @@ def _usage(file: StoreFile) -> Iterator[Finding]:
     with file.opened() as store:
         found = [f"the sums of {day} are not those of its lines" for day in store.checks.usage_sums()]
     yield _summed("usage", found, "the sums of each day are those of its lines")
+
+
+def _shared_keys(file: StoreFile) -> Iterator[Finding]:
+    with file.opened() as store, store.snapshot():
+        names = {group.id: group.name for group in store.groups.all()}
+        credentials = store.credentials.all()
+    shared = groups_by_fingerprint(credentials)
+    hints = {one.key_fingerprint: one.key_hint for one in credentials}
+    for fingerprint, ids in list(shared.items())[:_MOST_LISTED]:
+        groups = ", ".join(f"`{name}`" for name in sorted(names.get(each, each) for each in ids))
+        text = f"the key {hints[fingerprint]} serves more than one group: {groups}"
+        yield warning(
+            "store", "shared keys", text, "give each a key of its own: raptchat group add-key G --replace"
+        )
+    if len(shared) > _MOST_LISTED:
+        more = f"{len(shared) - _MOST_LISTED:,} more keys serve more than one group"
+        yield warning("store", "shared keys", more, "raptchat credentials list")
+    if not shared:
+        yield ok("store", "shared keys", "no key serves more than one group")
 
 
 def _summed(name: str, found: Sequence[str], well: str) -> Finding:

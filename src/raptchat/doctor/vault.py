@@ -55,6 +55,7 @@ def _slots(subject: Subject) -> Iterator[Finding]:
         report = CredentialService(factory).check_seals()
         yield from _opening(report.slots)
         yield from _seals(report)
+        yield from _references(report)
         slots = [one.slot for one in report.slots]
         yield _recovery(slots)
         for one in report.slots:
@@ -108,6 +109,10 @@ _NOT_TRIED = {
 
 
 def _seals(report: "SealReport") -> Iterator[Finding]:
+    for account, why in report.management:
+        if why:
+            fix = "raptchat account logout, then raptchat account login"
+            yield problem("store", "seals", f"{account.key_hint}: {why}", fix)
     bad = [one for one in report.rows if one.problem]
     for one in bad[:_MOST_LISTED]:
         yield problem("store", "seals", f"{one.credential.key_hint}: {one.problem}", _another_key(one))
@@ -120,6 +125,22 @@ def _seals(report: "SealReport") -> Iterator[Finding]:
         yield warning("store", "seals", "no key was tried: no slot opens by itself", fix)
     elif not bad:
         yield ok("store", "seals", f"every key opens: {len(report.rows):,}")
+
+
+def _references(report: "SealReport") -> Iterator[Finding]:
+    """Whether what is to give a key is there: a file is read, a command is not run."""
+    rows = [one for one in report.rows if one.credential.kind in {"command", "file"} and not one.problem]
+    lost = [one for one in rows if one.absence and one.group]
+    for one in lost[:_MOST_LISTED]:
+        assert one.group is not None
+        text = f"group `{one.group.name}` has no key: {one.absence}"
+        said = problem if one.credential.is_active else warning
+        yield said("vault", "references", text, _another_key(one))
+    if len(lost) > _MOST_LISTED:
+        text = f"{len(lost) - _MOST_LISTED:,} more references lead nowhere"
+        yield problem("vault", "references", text, "raptchat credentials check")
+    if rows and not lost:
+        yield ok("vault", "references", f"every file and program that is to give a key is there: {len(rows):,}")
 
 
 def _another_key(row: "RowCheck") -> str:

@@ -1,27 +1,39 @@
 """`raptchat group add-key`: read a key, see to it that there is a vault, seal the key for its group."""
 
-import os
 from dataclasses import dataclass
-from pathlib import Path
+from enum import Enum
 from typing import Annotated
 
 import typer
 
-from raptchat import naming, private_file
-from raptchat.api_key import check_api_key
+from raptchat import naming
 from raptchat.cli import documents, recovery
 from raptchat.cli.first_vault import ensure_vault
-from raptchat.cli.invocation import Invocation, ask_hidden, invocation
-from raptchat.cli.options import NoRecoveryOption, ProviderOption
-from raptchat.cli.piped import read_bytes, say_if_silent
-from raptchat.errors import UsageError
-from raptchat.providers import DEFAULT_PROVIDER, check_known
+from raptchat.cli.invocation import Invocation, invocation
+from raptchat.cli.key_sources import TYPED, GivenKey, KeySource, read_key
+from raptchat.cli.options import (
+    AllowSharedOption,
+    FromEnvOption,
+    KeyFileOption,
+    NoRecoveryOption,
+    ProviderOption,
+    StdinOption,
+)
+from raptchat.errors import AuthenticationFailedError, GatewayError, RaptchatError, UsageError
+from raptchat.providers import DEFAULT_PROVIDER, check_base_url, check_known
 from raptchat.records import Credential, Group
 from raptchat.render import tables
-from raptchat.secret import Secret
 
-# Far more than any key; a file piped in by mistake is not read to its end.
-_MOST_KEY_BYTES = 64 * 1024
+# A person waits for it, who may have no network.
+_VERIFY_SECONDS = 10.0
+
+
+class Verify(Enum):
+    """Whether the gateway is asked about the key first, and whether it must answer."""
+
+    NO = "no"
+    IF_REACHABLE = "if it can be reached"
+    YES = "yes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +46,8 @@ class AddKey:
     base_url: str | None = None
     replace: bool = False
     allow_shared: bool = False
-    stdin: bool = False
-    from_env: str | None = None
-    key_file: Path | None = None
+    source: KeySource = TYPED
+    verify: Verify = Verify.NO
     recovery: bool = True
 
 
@@ -49,104 +60,144 @@ def add_key(
         str | None, typer.Option(metavar="URL", help="Where this key may be sent, instead of the gateway.")
     ] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Retire the active key.")] = False,
-    allow_shared: Annotated[
-        bool, typer.Option("--allow-shared", help="Take a key that another group has.")
+    allow_shared: AllowSharedOption = False,
+    stdin: StdinOption = False,
+    from_env: FromEnvOption = None,
+    key_file: KeyFileOption = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Keep the path alone; the file is read whenever the key is needed.")
     ] = False,
-    stdin: Annotated[bool, typer.Option("--stdin", help="Read the key from standard input.")] = False,
-    from_env: Annotated[
-        str | None, typer.Option(metavar="VAR", help="Read the key from this environment variable.")
+    key_command: Annotated[
+        str | None,
+        typer.Option(metavar="CMD", help="Keep this command, which prints the key, and run it when it is needed."),
     ] = None,
-    key_file: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="Read the key from this file, which only you can read.")
+    login: Annotated[bool, typer.Option("--login", help="Have the gateway make a key, in the browser.")] = False,
+    no_browser: Annotated[
+        bool, typer.Option("--no-browser", help="With --login: show the address, and ask for the code.")
+    ] = False,
+    no_key: Annotated[
+        bool, typer.Option("--no-key", help="The gateway asks for none; with --provider openai-compatible.")
+    ] = False,
+    verify: Annotated[
+        bool | None,
+        typer.Option(
+            "--verify/--no-verify",
+            help="Ask the gateway about the key before it is stored; at a terminal this is done if it answers.",
+            show_default=False,
+        ),
     ] = None,
     no_recovery: NoRecoveryOption = False,
     key: Annotated[str | None, typer.Option("--key", "--api-key", hidden=True)] = None,
 ) -> None:
-    """Give a group its API key, typed at a hidden prompt; the group is made when it is not there."""
+    """Give a group its API key, typed at a hidden prompt; the group is made when it is not there.
+
+    CMD is run without a shell, for 30 seconds at most, and must print the key alone on one line.
+    """
     if key is not None or ctx.args:
         raise UsageError(
             "an API key is never an argument: it would stay in the shell's history and in process lists",
             hint="leave it out and type it when asked, or use --stdin, --from-env VAR or --key-file PATH",
         )
-    wanted = AddKey(
-        group, provider, label, base_url, replace, allow_shared, stdin, from_env, key_file, not no_recovery
-    )
-    run_add_key(wanted, invocation(ctx))
+    run = invocation(ctx)
+    if verify is None:
+        # A key that the gateway makes just now is good.
+        asked = Verify.IF_REACHABLE if run.terminal.err_is_tty and not login else Verify.NO
+    else:
+        asked = Verify.YES if verify else Verify.NO
+    source = KeySource(stdin, from_env, key_file, reference, key_command, login, not no_browser, no_key)
+    wanted = AddKey(group, provider, label, base_url, replace, allow_shared, source, asked, not no_recovery)
+    run_add_key(wanted, run)
 
 
 def run_add_key(wanted: AddKey, run: Invocation) -> None:
-    """Read the key, see to it that there is a vault, then make the group and the credential together.
+    """Read the key, have it checked, see to it that there is a vault, then make group and credential together.
 
     Only then is a person asked about a recovery key: the API key, which is often shown once only, is safe by then.
     """
-    from raptchat.credentials import CredentialService
+    from raptchat.credentials import CredentialService, checked_url
     from raptchat.vault.hardening import harden
 
     store = run.factory.store
     check_known(wanted.provider)
-    group = _existing(run, wanted.group)
-    name = group.name if group else _new_name(run, wanted.group)
+    wanted.source.check(wanted.provider)
+    own_url = checked_url(wanted.base_url) if wanted.base_url is not None else None
+    check_base_url(wanted.provider, own_url)
+    gateway_url = own_url or run.factory.settings.gateway_url
+    group = naming.spelled_out(store, wanted.group)
+    name = group.name if group else naming.new_name(store, wanted.group)
     service = CredentialService(run.factory)
     if group is not None:
         service.check_free(group, wanted.provider, replace=wanted.replace)
     harden()
-    key = Secret(check_api_key(_read_key(wanted, name, run)))
-    vault_made = ensure_vault(run)
+    # A key that the gateway makes here is shown to nobody: it must have its place before.
+    vault_made = wanted.source.login and ensure_vault(run)
+    given = read_key(wanted.source, run, group=name, provider=wanted.provider, gateway_url=gateway_url)
 
     def add() -> tuple[Group, Credential]:
-        group = _existing(run, wanted.group) or store.groups.add(name)
+        group = naming.spelled_out(store, wanted.group) or store.groups.add(name)
         return group, service.create(
             group.id,
-            key,
+            given.sealed,
             provider=wanted.provider,
-            label=wanted.label,
+            label=wanted.label or (name if wanted.source.login else None),
             base_url=wanted.base_url,
             replace=wanted.replace,
             allow_shared=wanted.allow_shared,
+            kind=given.kind,
+            resolved=given.key,
         )
 
-    group, credential = service.atomically(add)
+    try:
+        _verify(wanted, given, run)
+        vault_made = ensure_vault(run) or vault_made
+        group, credential = service.atomically(add)
+    except RaptchatError as error:
+        if wanted.source.login:
+            error.hint = _where_it_was_made(name)
+        raise
     if run.json:
         return tables.document(run.terminal, documents.credential(credential, group.name))
-    run.terminal.say(f"group `{group.name}` now pays with the key {credential.key_hint}")
+    run.terminal.say(_done(group, credential))
     if vault_made and wanted.recovery:
         recovery.offer(run)
     return None
 
 
-def _read_key(wanted: AddKey, name: str, run: Invocation) -> str:
-    sources = [wanted.stdin, wanted.from_env is not None, wanted.key_file is not None]
-    if sum(sources) > 1:
-        raise UsageError("the key can come from one place only", hint="one of --stdin, --from-env, --key-file")
-    if wanted.stdin:
-        say_if_silent(run.terminal, "--stdin reads the key there")
-        try:
-            return read_bytes(_MOST_KEY_BYTES).decode()
-        except UnicodeDecodeError:
-            raise UsageError("the API key on standard input is not text") from None
-    if wanted.from_env is not None:
-        value = os.environ.get(wanted.from_env)
-        if value is None:
-            raise UsageError("the variable that --from-env names is not set", hint="--from-env takes its name")
-        return value
-    if wanted.key_file is not None:
-        return private_file.read_line(wanted.key_file, "file with the key")
-    return ask_hidden(f"API key for group {name} (not shown): ")
+def _verify(wanted: AddKey, given: GivenKey, run: Invocation) -> None:
+    """Ask the gateway about the key; nothing is stored when it refuses it, or does not answer and must."""
+    if wanted.verify is Verify.NO:
+        return
+    from raptchat.key_checks import check_key
 
-
-def _new_name(run: Invocation, word: str) -> str:
-    """*word* as a new group's name; one that could mean a group that is there is refused."""
-    name = naming.check_name(word)
-    groups = run.factory.store.groups.with_prefix(name.lower()) if len(name) >= naming.MIN_PREFIX_LENGTH else []
-    if groups:
-        raise UsageError(
-            f"`{name}` is the beginning of the id of group `{groups[0].name}`",
-            hint=naming.add_key_command(groups[0].name),
+    try:
+        check_key(
+            run.factory,
+            provider=wanted.provider,
+            base_url=wanted.base_url,
+            key=given.key,
+            timeout=_VERIFY_SECONDS,
         )
-    return name
+    except AuthenticationFailedError:
+        raise
+    except GatewayError as error:
+        if wanted.verify is Verify.YES:
+            raise
+        run.terminal.say(f"the key was not checked: {error}")
 
 
-def _existing(run: Invocation, word: str) -> Group | None:
-    """The group by name or whole id; a prefix never adds a key to a group that was not spelled out."""
-    groups = run.factory.store.groups
-    return groups.named(word.strip()) or groups.get(word.strip().lower())
+def _where_it_was_made(name: str) -> str:
+    from raptchat.login import key_name
+
+    return f"delete the key `{key_name(name)}` at the gateway, which is stored nowhere, and try again"
+
+
+def _done(group: Group, credential: Credential) -> str:
+    match credential.kind:
+        case "key":
+            return f"group `{group.name}` now pays with the key {credential.key_hint}"
+        case "none":
+            return f"group `{group.name}` now asks {credential.endpoint}, without a key"
+        case _:
+            return (
+                f"group `{group.name}` now pays with the key that {credential.key_hint} gives, when it is needed"
+            )
