@@ -21,7 +21,7 @@ def test_a_group_is_made_with_its_settings(raptchat: Run) -> None:
     shown = json.loads(raptchat("group show BIOLOGY --json").out)
     assert set(shown) == {
         "id", "name", "description", "model", "system", "provider", "keyHint", "lastUsedAt", "createdAt",
-        "updatedAt",
+        "updatedAt", "policy", "budget", "suspendedAt",
     }  # fmt: skip
     assert (shown["name"], shown["model"], shown["system"]) == ("Biology", "demo/echo", "Be brief.")
     assert shown["provider"] is None

@@ -21,6 +21,7 @@ def test_everything_that_decides_is_shown(biology: Run, gateway: DemoGateway, ho
         "keyHint": f"{DEMO_KEY[:8]}...{DEMO_KEY[-4:]}",
         "model": "~anthropic/claude-haiku-latest",
         "gateway": gateway.url,
+        "budget": None,
         "vault": ["file"],
         "store": str(home / "raptchat.db"),
         "ignoredVariables": [],

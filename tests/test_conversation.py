@@ -313,6 +313,16 @@ def test_the_history_is_the_groups_own_and_private(biology: Run, home: Path) -> 
     assert rows(home, "SELECT content FROM messages WHERE role = 'user'") == [("what was asked",)] * 2
 
 
+def test_a_group_without_history_has_none_of_its_lines_either(biology: Run, home: Path) -> None:
+    biology("group set biology --no-history")
+    with Talk("-m", "demo/echo") as terminal:
+        assert "what was asked" in terminal.says("what was asked")
+        terminal.leaves()
+
+    assert not list(home.glob("history/*"))
+    assert rows(home, "SELECT count(*) FROM sessions") == [(0,)]
+
+
 def test_a_group_that_is_removed_during_its_conversation_does_not_end_it(
     biology: Run, gateway: DemoGateway, home: Path
 ) -> None:

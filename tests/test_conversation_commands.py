@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -26,7 +27,9 @@ from raptchat.cli.chat.conversation.talk import Talk
 from raptchat.cli.invocation import Invocation
 from raptchat.demo import DEMO_KEY, DemoGateway
 from raptchat.models import Models
+from raptchat.records import Budget, Policy
 from raptchat.render import Terminal
+from raptchat.store.groups import budget_columns, policy_columns
 
 Step = str | BaseException | type[BaseException]
 
@@ -386,6 +389,50 @@ def test_the_usage_of_a_session_and_of_the_month(desk: Begin) -> None:
     assert re.search(r"2 requests, \d+ tokens in, \d+ out, \$0\.\d{6}\n", said)
     assert re.search(r"group biology: \$0\.\d{6} this month\n$", said)
     assert re.fullmatch(r"\$0\.\d{6} this month", began.talk.spent_this_month())
+
+
+def test_what_is_left_of_a_budget_is_shown_beside_what_is_spent(desk: Begin) -> None:
+    began = desk(model="demo/cent")
+    began.run.factory.store.groups.set(began.group.id, **budget_columns(Budget(Decimal("0.05"), "day", 90)))
+    began.says("one")
+
+    assert began.talk.spent_this_month() == "$0.030000 this month, $0.020000 left today"
+    said = began.says("/usage", "two")
+    assert "$0.030000 this month, $0.020000 left today" in said
+    assert "the budget of group `biology` is $0.05 a day" in said
+    assert len(began.talk.messages()) == 2
+
+
+def test_a_question_that_the_budget_refuses_begins_no_session(desk: Begin) -> None:
+    began = desk(model="demo/cent")
+    began.run.factory.store.groups.set(began.group.id, **budget_columns(Budget(Decimal("0.01"), "day", 90)))
+
+    assert "could cost $0.03" in began.says("one")
+    assert began.talk.session is None
+    assert began.run.factory.store.sessions.listed() == []
+    began.run.factory.store.groups.set(began.group.id, **budget_columns(None))
+    began.says("two")
+    assert [one.content for one in began.talk.messages()] == ["two", "two"]
+
+
+def test_a_model_outside_the_rules_is_not_taken(desk: Begin) -> None:
+    began = desk(model="demo/echo")
+    began.run.factory.store.groups.set(began.group.id, **policy_columns(Policy(models=("demo/*",))))
+
+    assert "allows no model but `demo/*`: `openai/gpt-5`" in began.says("/model openai/gpt-5")
+    assert began.talk.model == "demo/echo"
+    assert "from now on demo/json" in began.says("/model demo/json")
+
+
+def test_a_rule_that_comes_meanwhile_holds_for_the_next_question(desk: Begin) -> None:
+    began = desk(model="demo/echo")
+    began.says("one")
+    began.run.factory.store.groups.set(began.group.id, **policy_columns(Policy(no_history=True)))
+
+    assert "`no-history`" in began.says("two")
+    assert len(began.talk.messages()) == 2
+    assert began.talk.session is not None
+    assert "`no-history`" in began.says(f"/resume {began.talk.session.id}")
 
 
 def test_what_is_not_known_is_not_nothing(desk: Begin) -> None:

@@ -79,6 +79,22 @@ def test_going_on_takes_no_more_than_beginning(statements: Counted) -> None:
     assert len(went_on) <= len(began)
 
 
+def test_without_a_budget_and_rules_nothing_is_asked_about_them(statements: Counted) -> None:
+    said = statements("chat -g biology -m demo/echo hello")
+    assert not any("FROM reservations" in one or "INTO reservations" in one for one in said)
+
+
+def test_a_budget_takes_no_commit_more(statements: Counted, biology: Run) -> None:
+    biology("chat -g biology -m demo/echo hello")
+    without = statements("chat -g biology -m demo/echo hello")
+    biology("group budget biology 5")
+    biology("models -g biology")
+    within = statements("chat -g biology -m demo/echo hello")
+
+    assert commits(within) == commits(without)
+    assert len(within) <= len(without) + 14
+
+
 def test_a_private_question_writes_its_bill_alone(statements: Counted) -> None:
     said = statements("chat -g biology -m demo/echo --private hello")
 

@@ -1,6 +1,7 @@
 """`ChatService`: sessions, and what goes with a message of theirs."""
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from decimal import Decimal
 
 from raptchat.errors import SessionNotFoundError, UsageError
 from raptchat.factory import Factory
@@ -24,7 +25,10 @@ class ChatService:
     def create_session(
         self, group_id: str, *, title: str | None = None, model: str | None = None, system: str | None = None
     ) -> Session:
-        """A new, empty session of a group; *model* and *system* stay with it. `GroupNotFoundError`."""
+        """A new, empty session of a group; *model* and *system* stay with it.
+
+        `GroupNotFoundError`; `PolicyError` for a group whose conversations are not stored.
+        """
         with self._factory.store.write():
             session = self.draft_session(group_id, title=title, model=model, system=system)
             self._factory.store.sessions.put(session)
@@ -34,7 +38,7 @@ class ChatService:
         self, group_id: str, *, title: str | None = None, model: str | None = None, system: str | None = None
     ) -> Session:
         """As `create_session`, but for the storing: `send_message` does that with its first message."""
-        self._factory.store.groups.require(group_id)
+        _check_history(self._factory.store.groups.require(group_id))
         return self._factory.store.sessions.draft(group_id, title=title, model=model, system=system)
 
     def send_message(
@@ -42,6 +46,7 @@ class ChatService:
         session_id: str,
         user_message: str,
         *,
+        system: str | None = None,
         model: str | None = None,
         options: Mapping[str, object] | None = None,
         timeout: float | None = None,
@@ -49,22 +54,26 @@ class ChatService:
         progress: Callable[[Progress], None] | None = None,
         instead_of: int | None = None,
         draft: Session | None = None,
+        max_cost: Decimal | None = None,
     ) -> Generator[Chunk]:
         """Yield the reply as it arrives, and one `DoneChunk` last, when everything is stored.
 
         The user's message is stored before the request is sent, with its *attachments*, which have their
         content; in the same transaction its session is, when that is still a *draft*. *progress* is told what is
         waited for until the reply begins. With *instead_of*, the `seq` of a message, the context ends before that
-        one, and a whole reply takes the place of all from there on.
+        one, and a whole reply takes the place of all from there on. *system* is the session's system prompt from
+        now on; an empty one takes it away. *max_cost* is the most that the request may cost, in US dollars.
 
         However the reply ends, what had arrived is kept: `incomplete` when it was cut short, by whomever. Raises
-        `AiNotConfiguredError` when the session's group has no key, `IncompleteReplyError` for an empty or cut
-        reply, and the other `GatewayError`s.
+        `AiNotConfiguredError` when the session's group has no key, `PolicyError` for what its rules do not allow,
+        `BudgetExceededError` for what could cost more than it may: then nothing is stored or sent;
+        `IncompleteReplyError` for an empty or cut reply, and the other `GatewayError`s.
         """
         check_prompt(user_message, with_attachments=bool(attachments))
         store = self._factory.store
         session = draft or self._session(session_id)
         group = store.groups.require(session.group_id)
+        _check_history(group)
         replaced = store.sessions.message_id(session.id, instead_of) if instead_of is not None else None
         if instead_of is not None and replaced is None:
             raise UsageError(
@@ -78,20 +87,26 @@ class ChatService:
             options=self.options_for(session, options),
             timeout=timeout,
             progress=progress,
+            max_cost=max_cost,
         )
         message = Message("user", user_message, attachments=tuple(attachments))
-        messages = [*self.context(group, session, before=instead_of), message]
+        messages = [*self.context(group, session, system=system, before=instead_of), message]
         check_size(messages)
-        with store.write():
+        turn.estimate(messages)
+
+        def ask() -> int:
             if draft is not None:
-                store.groups.require(group.id)
                 store.sessions.put(draft)
-            session = self._session(session.id)  # opening the vault can take long, and it may be gone since
-            if session.title is None:
-                store.sessions.set(session.id, title=shortened(" ".join(user_message.split()), _TITLE_LENGTH))
-            asked = store.sessions.add_message(session.id, "user", user_message)
+            found = self._session(session.id)  # opening the vault can take long, and it may be gone since
+            if system is not None and found.system_prompt != (system or None):
+                store.sessions.set(found.id, system_prompt=system or None)
+            if found.title is None:
+                store.sessions.set(found.id, title=shortened(" ".join(user_message.split()), _TITLE_LENGTH))
+            asked = store.sessions.add_message(found.id, "user", user_message)
             store.attachments.add(asked, attachments)
-        yield from turn.converse(messages, asked, instead_of=replaced)
+            return asked
+
+        yield from turn.converse(messages, ask, instead_of=replaced)
 
     def send_private(
         self,
@@ -103,6 +118,7 @@ class ChatService:
         options: Mapping[str, object] | None = None,
         timeout: float | None = None,
         progress: Callable[[Progress], None] | None = None,
+        max_cost: Decimal | None = None,
     ) -> Generator[Chunk]:
         """As `send_message`, for *messages* that belong to no session: only the usage is stored."""
         last = messages[-1] if messages else Message("user", "")
@@ -116,16 +132,21 @@ class ChatService:
             options=self.options_for(None, options),
             timeout=timeout,
             progress=progress,
+            max_cost=max_cost,
         )
-        with self._factory.store.write():
-            pass  # what could not be booked is not sent
-        yield from turn.converse([*self.context(group, None, system=system), *messages], None)
+        sent = [*self.context(group, None, system=system), *messages]
+        turn.estimate(sent)
+        yield from turn.converse(sent, lambda: None)
 
     def context(
         self, group: Group, session: Session | None, *, system: str | None = None, before: int | None = None
     ) -> list[Message]:
-        """What goes before a new message: the system prompt, and the session's last messages, up to *before*."""
-        system = system or (session.system_prompt if session else None) or group.system_prompt
+        """What goes before a new message: the system prompt, and the session's last messages, up to *before*.
+
+        That prompt is *system*, unless that is `None` the session's; where it is empty, the group's.
+        """
+        own = session.system_prompt if session and system is None else system
+        system = own or group.system_prompt
         earlier = self._earlier(session, before) if session else []
         return [*([Message("system", system)] if system else []), *earlier]
 
@@ -154,6 +175,13 @@ class ChatService:
         """The further fields of a request: what is asked for, and the conversation's id."""
         # A random id, and the same for all of a conversation, lets the gateway keep its prompt cache warm.
         return {**({"session_id": session.id} if session else {}), **(options or {})}
+
+
+def _check_history(group: Group) -> None:
+    if group.policy.no_history:
+        from raptchat.policy import refuse_history
+
+        refuse_history(group)
 
 
 def check_prompt(text: str, *, with_attachments: bool = False) -> None:

@@ -1,9 +1,10 @@
 """One request of a group, with that group's key, and what becomes of its reply."""
 
-import threading
 from collections.abc import Callable, Generator, Mapping
-from contextlib import closing, suppress
-from typing import TypedDict
+from contextlib import ExitStack, closing, suppress
+from datetime import timedelta
+from decimal import Decimal
+from typing import TYPE_CHECKING, TypedDict
 
 from raptchat.clients import get_ai_client
 from raptchat.credentials import CredentialService
@@ -15,7 +16,7 @@ from raptchat.errors import (
     IncompleteReplyError,
     InsufficientCreditError,
     ModelNotAvailableError,
-    StoreBusyError,
+    PolicyError,
     StoreError,
     UnconfirmedError,
     UsageError,
@@ -31,6 +32,7 @@ from raptchat.records import (
     DoneChunk,
     Group,
     Message,
+    Policy,
     Progress,
     ReasoningChunk,
     Session,
@@ -38,8 +40,15 @@ from raptchat.records import (
     State,
     Usage,
 )
+from raptchat.repeated import Repeated
+
+if TYPE_CHECKING:
+    from raptchat.allowance import Allowance
 
 AUTOSAVE_SECONDS = 2.0
+# Well before what is reserved for a request would be let go.
+EXTEND_SECONDS = timedelta(minutes=3).total_seconds()
+_NO_RULES = Policy()
 _REFUSALS = (GatewayError, InsufficientCreditError, UsageError)
 
 
@@ -113,8 +122,10 @@ class Turn:
         options: Mapping[str, object],
         timeout: float | None,
         progress: Callable[[Progress], None] | None,
+        max_cost: Decimal | None = None,
     ) -> None:
-        self._progress = progress
+        self._tell = progress
+        self._sent = False
         self._factory = factory
         self._store = factory.store
         self._caller = factory.caller
@@ -122,29 +133,63 @@ class Turn:
         self._group = group
         self._session = session
         self._provider = self._credentials.provider_of(group)
+        self._options = self._allowed(model, options)
         # First of all: a group without a key leaves no trace in the store.
         self._client, self._credential_id = get_ai_client(
             group.id, self._provider, factory=factory, timeout=timeout
         )
         self._model = model
-        self._options = options
+        self._max_cost = max_cost
+        self._allowance: Allowance | None = None
         self._reply = _Reply()
         self._question: int | None = None
         self._answer: int | None = None
         self._saved = 0
         self._kept = False
 
-    def converse(
-        self, messages: list[Message], question: int | None, *, instead_of: int | None = None
-    ) -> Generator[Chunk]:
-        """Send *messages* and yield the reply; *question* is the id of the question, where it is stored.
+    def estimate(self, messages: list[Message]) -> None:
+        """Hold the request with *messages* to what it may cost, where the group or the caller says how much.
 
-        A whole reply takes, with its question, the place of the messages from the one with the id *instead_of* on.
+        The gateway's list of models may be asked for. Raises what `Allowance` does.
         """
-        self._question = question
-        reply, done, begun = self._reply, None, False
+        group = self._group
+        if group.budget is None and group.policy.max_cost is None and self._max_cost is None:
+            return
+        from raptchat.allowance import Allowance
+
+        self._progress("connecting")
+        self._allowance = Allowance(
+            self._factory,
+            group,
+            provider=self._provider,
+            model=self._model,
+            options=self._options,
+            messages=messages,
+            max_cost=self._max_cost,
+        )
+        self._options = self._allowance.options
+
+    def converse(
+        self, messages: list[Message], ask: Callable[[], int | None], *, instead_of: int | None = None
+    ) -> Generator[Chunk]:
+        """Send *messages* and yield the reply.
+
+        *ask* stores the question, in the transaction in which the money is reserved, and returns its id; `None`
+        where it is not stored. A whole reply takes, with its question, the place of the messages from the one with
+        the id *instead_of* on. Raises `BudgetExceededError`; `PolicyError` when the group's rules are others than
+        the request was made by; `GroupNotFoundError`.
+        """
+        reply, done, asked, begun = self._reply, None, False, False
         try:
-            with self._client, _Autosave(self._save) as autosave:
+            with self._store.write():
+                self._reserve()
+                self._question = ask()
+                asked = True  # from here on: a signal can come before this is committed, or after
+            with self._client, ExitStack() as threads:
+                autosave = threads.enter_context(Repeated(self._save, AUTOSAVE_SECONDS, name="autosave"))
+                if self._allowance is not None and self._allowance.is_reserved:
+                    extend = Repeated(self._allowance.extend, EXTEND_SECONDS, name="reservation")
+                    threads.enter_context(extend).start()
                 stream = self._client.stream_chat(
                     messages,
                     model=self._model,
@@ -167,7 +212,7 @@ class Turn:
             assert done is not None  # a client that does not raise says so last
             self._keep_whole(done, instead_of)
         except BaseException as error:
-            if isinstance(error, StoreError):
+            if isinstance(error, StoreError) or not asked:
                 raise
             with signals_held_back():
                 if done is not None and done.content:
@@ -180,6 +225,15 @@ class Turn:
                 self._suggest_models(error)
             raise
         yield done
+
+    def _reserve(self) -> None:
+        """Keep the money for the request, in the caller's transaction, by what holds for the group then."""
+        group = self._store.groups.require(self._group.id)
+        unbudgeted = group.budget is not None and self._allowance is None
+        if group.policy != self._group.policy or group.suspended_at is not None or unbudgeted:
+            raise PolicyError(f"the rules of group `{group.name}` were changed meanwhile", hint="try again")
+        if self._allowance is not None:
+            self._allowance.reserve(group)
 
     def _keep_whole(self, done: DoneChunk, instead_of: int | None) -> None:
         if not done.content:
@@ -195,6 +249,7 @@ class Turn:
                 if self._question is not None and instead_of is not None:
                     self._store.sessions.move_messages(self._question, instead_of=instead_of)
                 self._book()
+                self._release()
                 with suppress(CredentialNotFoundError):  # deleted while the reply that it paid came in
                     self._credentials.update_last_used(self._credential_id)
             self._kept = True
@@ -211,8 +266,26 @@ class Turn:
             elif isinstance(error, _REFUSALS) and self._question is not None:
                 # A question that was refused is not asked again with the next one.
                 self._store.sessions.mark(self._question, "failed")
-            if self._reply.started or not refused:
+            if self._reply.started or (self._sent and not refused):
                 self._book()
+            self._release()
+
+    def _progress(self, now: Progress) -> None:
+        self._sent = self._sent or now != "connecting"
+        if self._tell is not None:
+            self._tell(now)
+
+    def _allowed(self, model: str, options: Mapping[str, object]) -> Mapping[str, object]:
+        group = self._group
+        if group.policy == _NO_RULES:
+            return options
+        from raptchat import policy
+
+        return policy.check(group.policy, provider=self._provider, model=model, options=options, group=group.name)
+
+    def _release(self) -> None:
+        if self._allowance is not None:
+            self._allowance.release()
 
     def _with_group(self, error: AuthenticationFailedError) -> AuthenticationFailedError:
         """*error* with what the client does not know: whose key it is."""
@@ -220,7 +293,7 @@ class Turn:
         key = f"key `{credential.key_hint}` of group" if credential else "group"
         return AuthenticationFailedError(
             f"{error} ({key} `{self._group.name}`)",
-            hint=add_key_command(self._group.name, replace=True),
+            hint=add_key_command(self._group.name, replace=True, like=credential),
             **{**error.fields, "group": self._group.name},
         )
 
@@ -263,7 +336,8 @@ class Turn:
         return self._answer
 
     def _book(self) -> None:
-        reply = self._reply
+        reply, allowance = self._reply, self._allowance
+        estimate = allowance.estimate(reply.usage) if allowance is not None and reply.usage.cost is None else None
         self._store.ledger.book(
             Booking(
                 group_id=self._group.id,
@@ -276,35 +350,6 @@ class Turn:
                 generation_id=reply.generation_id,
                 finish_reason=reply.finish_reason,
                 usage=reply.usage,
+                estimate=estimate,
             )
         )
-
-
-class _Autosave:
-    """Calls *save* every two seconds from a thread of its own, also while nothing arrives."""
-
-    def __init__(self, save: Callable[[], None]) -> None:
-        self._save = save
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="autosave", daemon=True)
-
-    def start(self) -> None:
-        with suppress(RuntimeError):  # no thread to be had: it is stored at its end
-            self._thread.start()
-
-    def _run(self) -> None:
-        while not self._over.wait(AUTOSAVE_SECONDS):
-            try:
-                self._save()
-            except StoreBusyError:
-                continue
-            except StoreError:
-                return  # the save at the end meets the same error where it can be raised
-
-    def __enter__(self) -> "_Autosave":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._over.set()
-        if self._thread.is_alive():
-            self._thread.join()

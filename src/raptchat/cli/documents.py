@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from decimal import Decimal
 from itertools import accumulate
+from typing import TYPE_CHECKING
 
 from raptchat.records import (
     Attachment,
+    Budget,
     Credential,
     Event,
     FoundMessage,
@@ -16,6 +18,9 @@ from raptchat.records import (
     Usage,
     UsageRow,
 )
+
+if TYPE_CHECKING:
+    from raptchat.budgets import Standing
 
 Document = dict[str, object]
 
@@ -36,8 +41,33 @@ def group(found: Group, key: Credential | None) -> Document:
         "provider": found.provider,
         "keyHint": key.key_hint if key else None,
         "lastUsedAt": key.last_used_at if key else None,
+        "policy": {
+            "models": list(found.policy.models),
+            "zdr": found.policy.zdr,
+            "denyTraining": found.policy.deny_training,
+            "maxCost": money(found.policy.max_cost),
+            "noHistory": found.policy.no_history,
+        },
+        "budget": _budget(found.budget) if found.budget else None,
+        "suspendedAt": found.suspended_at,
         "createdAt": found.created_at,
         "updatedAt": found.updated_at,
+    }
+
+
+def _budget(found: Budget) -> Document:
+    return {"amount": money(found.amount), "period": found.period, "warnPercent": found.warn_percent}
+
+
+def standing(found: "Standing") -> Document:
+    """A budget, and what is spent and left of it."""
+    return {
+        **_budget(found.budget),
+        "spent": money(found.spent),
+        "unknownCosts": found.unknown_costs,
+        "reserved": money(found.reserved),
+        "left": money(found.left),
+        "resetsAt": found.resets_at.strftime("%Y-%m-%dT%H:%M:%SZ"),
     }
 
 
@@ -59,13 +89,15 @@ def place(found: Slot) -> str:
             return "a passphrase"
 
 
-def credential(found: Credential, group_name: str) -> Document:
-    """A credential: of its key only the hint."""
+def credential(found: Credential, group_name: str, shared_with: Sequence[str] = ()) -> Document:
+    """A credential: of its key only the hint, and which other groups have it too."""
+    shared = {"sharedWith": list(shared_with)} if shared_with else {}
     return {
         "id": found.id,
         "groupId": found.group_id,
         "group": group_name,
         "provider": found.provider,
+        "kind": found.kind,
         "keyHint": found.key_hint,
         "label": found.label,
         "baseUrl": found.base_url,
@@ -75,6 +107,7 @@ def credential(found: Credential, group_name: str) -> Document:
         "updatedAt": found.updated_at,
         "lastUsedAt": found.last_used_at,
         "createdBy": found.created_by,
+        **shared,
     }
 
 

@@ -2,6 +2,7 @@
 
 import typer
 
+from raptchat.cli.budget_left import left_in_words, standing_of
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import GroupOption, choose_group
 from raptchat.errors import DecryptionFailedError
@@ -25,8 +26,11 @@ def whoami(ctx: typer.Context, group: GroupOption = None) -> None:
     credential = credentials.get_active_for_group(chosen.group.id, provider)
     model = settings.model_named(chosen.group.model or settings.default_model)
     slots = store.vault.kinds()
+    standing = standing_of(run, chosen.group)
     gateway = credentials.url_of(credential) if credential else settings.gateway_url
     if run.json:
+        from raptchat.cli import documents
+
         return tables.document(
             run.terminal,
             {
@@ -38,6 +42,7 @@ def whoami(ctx: typer.Context, group: GroupOption = None) -> None:
                 "keyHint": credential.key_hint if credential else None,
                 "model": model,
                 "gateway": gateway,
+                "budget": documents.standing(standing) if standing else None,
                 "vault": slots,
                 "store": str(settings.paths.store),
                 "ignoredVariables": list(settings.ignored_key_variables),
@@ -50,6 +55,7 @@ def whoami(ctx: typer.Context, group: GroupOption = None) -> None:
             ("key", _key(run, chosen.group, credential)),
             ("model", model),
             ("gateway", gateway),
+            *([("budget", left_in_words(standing))] if standing else []),
             ("vault", ", ".join(slots) or "none yet"),
             ("store", str(settings.paths.store)),
         ],

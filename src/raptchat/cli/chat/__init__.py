@@ -10,7 +10,7 @@ from typer.core import TyperOption
 from raptchat.cli.chat.ask import Ask, run_chat
 from raptchat.cli.command import Command
 from raptchat.cli.invocation import Invocation, invocation
-from raptchat.cli.options import GroupOption, choose_group
+from raptchat.cli.options import GroupOption, amount, choose_group
 from raptchat.cli.piped import read_piped
 from raptchat.config import check_model
 from raptchat.errors import UsageError
@@ -94,6 +94,10 @@ def chat(
     temperature: Annotated[float | None, _request(min=0, max=2, metavar="T", help="0 to 2.")] = None,
     max_tokens: Annotated[int | None, _request(min=1, metavar="N", help="The reply's limit.")] = None,
     top_p: Annotated[float | None, _request(min=0, max=1, metavar="P", help="0 to 1.")] = None,
+    max_cost: Annotated[
+        str | None,
+        _request("--max-cost", metavar="AMOUNT", help="The most that it may cost, in dollars."),
+    ] = None,
     timeout: Annotated[
         float | None, _request(min=0.001, max=86_400, metavar="SECONDS", help="The longest silence.")
     ] = None,
@@ -168,7 +172,14 @@ def chat(
     options = _options(run, flags, _pairs(ctx, "-o"))
     files = [*((word, None) for word in attach or ()), *_pairs(ctx, "--at")]
     attaches_stdin = _attaches_stdin(files, prompt, no_stdin=no_stdin)
+    most = amount(max_cost, "--max-cost") if max_cost is not None else None
     chosen = choose_group(run, group)
+    if chosen.group.policy.no_history:
+        if resume or session:
+            from raptchat.policy import refuse_history
+
+            refuse_history(chosen.group)
+        private = True
     text = _prompt(run, prompt, no_stdin=no_stdin or attaches_stdin)
     if text is None and (dry_run or extract):
         flag = "--dry-run" if dry_run else "-x"
@@ -185,6 +196,7 @@ def chat(
         stream=not no_stream,
         private=private,
         timeout=timeout,
+        max_cost=most,
         show_usage=show_usage,
         quiet=quiet,
         options=options,

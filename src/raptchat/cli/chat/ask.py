@@ -3,12 +3,13 @@
 import shlex
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
+from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from raptchat import naming
-from raptchat.cli.chat.notes import cite, usage_line, warn
+from raptchat.cli.chat.notes import cite, usage_line, warn, warn_of_budget
 from raptchat.cli.chat.pace import Pace
 from raptchat.cli.invocation import Invocation
 from raptchat.errors import IncompleteReplyError, SessionNotFoundError, WrongGroupError
@@ -36,6 +37,7 @@ class Ask(NamedTuple):
     stream: bool = True
     private: bool = False
     timeout: float | None = None
+    max_cost: Decimal | None = None
     show_usage: bool = False
     quiet: bool = False
     options: Mapping[str, object] = MappingProxyType({})
@@ -53,7 +55,7 @@ def run_chat(ask: Ask, run: Invocation) -> None:
     service = ChatService(run.factory)
     introduce(ask, run)
     check_attachments(ask, run)
-    session, draft = _resumed(ask, run), None
+    session, draft = find_session(ask, run), None
     if session is None and not ask.private:
         session = draft = service.draft_session(ask.group.id, model=ask.model, system=ask.system)
     answer(ask, run, service, session, [question(ask)], draft=draft)
@@ -92,21 +94,6 @@ def find_session(ask: Ask, run: Invocation) -> Session | None:
             hint=f"raptchat chat --group {shlex.quote(owner.name)} --session {session.id[:8]}",
             group=ask.group.name,
         )
-    return session
-
-
-def open_session(ask: Ask, run: Invocation, service: "ChatService") -> Session | None:
-    """The session for a message: the one to go on with, a new one, or none when it is private."""
-    if ask.private:
-        return None
-    return _resumed(ask, run) or service.create_session(ask.group.id, model=ask.model, system=ask.system)
-
-
-def _resumed(ask: Ask, run: Invocation) -> Session | None:
-    session = None if ask.private else find_session(ask, run)
-    if session is not None and ask.system is not None:
-        with run.factory.store.write():
-            run.factory.store.sessions.set(session.id, system_prompt=ask.system or None)
     return session
 
 
@@ -155,10 +142,12 @@ def _send(
             options=ask.options,
             timeout=ask.timeout,
             progress=progress,
+            max_cost=ask.max_cost,
         )
     return service.send_message(
         session.id,
         messages[-1].content,
+        system=ask.system,
         model=ask.model,
         options=ask.options,
         timeout=ask.timeout,
@@ -166,6 +155,7 @@ def _send(
         progress=progress,
         instead_of=instead_of,
         draft=draft,
+        max_cost=ask.max_cost,
     )
 
 
@@ -209,9 +199,10 @@ def _show_reply(
         _write(run, document(done))
     elif ask.extract and ask.how is not ReplyFormat.JSONL:
         _show_block(ask, run, done)
-    warn(run.terminal, done, asked=_model(ask, run, session), options=ask.options)
+    warn(run.terminal, done, asked=_model(ask, run, session), options=ask.options, max_cost=ask.max_cost)
     if not ask.quiet:
         cite(run.terminal, done)
+    warn_of_budget(ask.group, run)
     if ask.show_usage:
         run.terminal.say(usage_line(done, pace))
     _check_shape(ask, session, done)

@@ -1,15 +1,25 @@
 """What there is to say about a reply, on standard error, once it is written."""
 
 from collections.abc import Mapping
+from decimal import Decimal
 
+from raptchat.cli.budget_left import left_in_words, standing_of
 from raptchat.cli.chat.pace import Pace
-from raptchat.records import DoneChunk
+from raptchat.cli.invocation import Invocation
+from raptchat.records import DoneChunk, Group
 from raptchat.render import Terminal
 from raptchat.render.formats import duration, tokens, usd
 
 
-def warn(terminal: Terminal, done: DoneChunk, *, asked: str, options: Mapping[str, object]) -> None:
-    """Say what a person must not overlook: that the reply was cut, or came from another model than *asked*."""
+def warn(
+    terminal: Terminal,
+    done: DoneChunk,
+    *,
+    asked: str,
+    options: Mapping[str, object],
+    max_cost: Decimal | None = None,
+) -> None:
+    """Say what a person must not overlook: a reply that was cut, another model than *asked*, a cost too high."""
     if done.finish_reason == "length":
         terminal.say("the reply was cut at its length limit: --max-tokens N allows more")
     elif done.finish_reason == "content_filter":
@@ -18,6 +28,17 @@ def warn(terminal: Terminal, done: DoneChunk, *, asked: str, options: Mapping[st
     others = [name for name in models if isinstance(name, str)] if isinstance(models, list | tuple) else []
     if others and _is_fallback(done.model, asked, others):
         terminal.say(f"{done.model} answered in place of {asked}")
+    if max_cost is not None and done.usage.cost is not None and done.usage.cost > max_cost:
+        terminal.say(
+            f"the reply cost {usd(done.usage.cost)}, more than --max-cost: its price was not known before"
+        )
+
+
+def warn_of_budget(group: Group, run: Invocation) -> None:
+    """Say that most of the group's budget is spent, once it is."""
+    standing = standing_of(run, group)
+    if standing is not None and standing.is_to_warn:
+        run.terminal.say(f"group {group.name}: {left_in_words(standing)}")
 
 
 def cite(terminal: Terminal, done: DoneChunk) -> None:

@@ -7,13 +7,24 @@ import typer
 
 from raptchat import naming
 from raptchat.cli import documents
+from raptchat.cli.group.rules import (
+    DenyTrainingOption,
+    MaxCostOption,
+    ModelsOption,
+    NoHistoryOption,
+    ZdrOption,
+    columns,
+    rules,
+    shown,
+    shown_budget,
+)
 from raptchat.cli.invocation import Invocation, invocation
 from raptchat.cli.options import GroupArgument, YesOption, working_folder
 from raptchat.config import check_model
 from raptchat.errors import DuplicateGroupError, UsageError
 from raptchat.outside import is_utf8
 from raptchat.providers import check_known
-from raptchat.records import Credential, Group
+from raptchat.records import Credential, Group, Policy
 from raptchat.render import tables
 from raptchat.render.formats import when
 
@@ -49,11 +60,17 @@ def create(
     system: SystemOption = None,
     description: DescriptionOption = None,
     provider: GroupProviderOption = None,
+    models: ModelsOption = None,
+    zdr: ZdrOption = None,
+    deny_training: DenyTrainingOption = None,
+    max_cost: MaxCostOption = None,
+    no_history: NoHistoryOption = None,
 ) -> None:
     """Make a group; its key is added with `group add-key`."""
     run = invocation(ctx)
     checked = naming.check_name(name)
-    values = _values(model, system, description, provider)
+    changed = rules(models, zdr, deny_training, max_cost, no_history)
+    values = {**_values(model, system, description, provider), **columns(Policy(), changed)}
     with run.factory.store.write():
         _refuse_taken(run, checked)
         made = run.factory.store.groups.add(checked)
@@ -80,6 +97,9 @@ def show(ctx: typer.Context, group: GroupArgument) -> None:
             ("model", found.model),
             ("system", found.system_prompt),
             ("provider", found.provider),
+            ("rules", shown(found.policy)),
+            ("budget", shown_budget(found.budget) if found.budget else None),
+            ("suspended", when(found.suspended_at) if found.suspended_at else None),
             ("key", hint),
             ("last used", used),
             ("created", when(found.created_at)),
@@ -94,17 +114,23 @@ def set_(
     system: SystemOption = None,
     description: DescriptionOption = None,
     provider: GroupProviderOption = None,
+    models: ModelsOption = None,
+    zdr: ZdrOption = None,
+    deny_training: DenyTrainingOption = None,
+    max_cost: MaxCostOption = None,
+    no_history: NoHistoryOption = None,
 ) -> None:
     """Change what belongs to a group; an empty text takes a setting away."""
     run = invocation(ctx)
     values = _values(model, system, description, provider)
-    if not values:
-        raise UsageError("nothing to set", hint="--model, --system, --description or --provider")
+    changed = rules(models, zdr, deny_training, max_cost, no_history)
+    if not values and not changed:
+        raise UsageError("nothing to set", hint="raptchat group set --help lists what can be")
     with run.factory.store.write():
         found = naming.find_group(run.factory.store, group)
-        run.factory.store.groups.set(found.id, **values)
-        changed = naming.find_group(run.factory.store, found.id)
-    _shown(run, changed, f"changed group `{changed.name}`")
+        run.factory.store.groups.set(found.id, **values, **columns(found.policy, changed))
+        found = naming.find_group(run.factory.store, found.id)
+    _shown(run, found, f"changed group `{found.name}`")
 
 
 def rename(ctx: typer.Context, group: GroupArgument, name: Annotated[str, typer.Argument(metavar="NAME")]) -> None:
@@ -142,23 +168,44 @@ def unbind(ctx: typer.Context) -> None:
     return run.terminal.say(f"{folder} is tied to no group any more")
 
 
-def remove(ctx: typer.Context, group: GroupArgument, yes: YesOption = False) -> None:
+def remove(
+    ctx: typer.Context,
+    group: GroupArgument,
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Delete its keys at the gateway too, with the management key.")
+    ] = False,
+    yes: YesOption = False,
+) -> None:
     """Remove a group with its keys and sessions; its usage stays in the ledger."""
-    from raptchat.cli.scrub import scrub
     from raptchat.credentials import CredentialService
 
     run = invocation(ctx)
     found = naming.find_group(run.factory.store, group)
-    run.confirm(f"removing group `{found.name}` with its keys and sessions", yes=yes)
-    CredentialService(run.factory).remove_group(found)
+    if not revoke:
+        there = "; --revoke deletes its keys at the gateway too" if run.factory.store.management.keys() else ""
+        run.confirm(f"removing group `{found.name}` with its keys and sessions{there}", yes=yes)
+        CredentialService(run.factory).remove_group(found)
+        _clear_away(run, found)
+    else:
+        from raptchat.key_works.revoking import revoking
+
+        run.confirm(f"removing group `{found.name}` with its sessions, and its keys at the gateway too", yes=yes)
+        with revoking(run.factory, found, tell=run.terminal.say):
+            _clear_away(run, found)
+    _shown(run, found, f"removed group `{found.name}`")
+
+
+def _clear_away(run: Invocation, group: Group) -> None:
+    """What the store does not hold of a group that was removed, and what the file still does."""
+    from raptchat.cli.scrub import scrub
+
     paths = run.factory.settings.paths
-    for file in (paths.history_file(found.id), paths.models_file(found.id)):
+    for file in (paths.history_file(group.id), paths.models_file(group.id)):
         try:
             file.unlink(missing_ok=True)
         except OSError as error:
             run.terminal.say(f"`{file}` is left behind: {error.strerror}")
     scrub(run)
-    _shown(run, found, f"removed group `{found.name}`")
 
 
 def _active_key(run: Invocation, group: Group) -> Credential | None:

@@ -84,6 +84,7 @@ def _model(talk: Talk, text: str) -> None:
     if not text:
         return say(talk.model)
     model = check_model(talk.run.factory.settings.model_named(text))
+    talk.check_rules(model)
     talk.use(model=model)
     say(f"from now on {model}")
     models, group_id = models_of(talk), talk.ask.group.id

@@ -1,12 +1,13 @@
 """What is said in one conversation: remembered by a session of the group, or in private only here."""
 
 from collections.abc import Generator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from raptchat.chat import ChatService, check_prompt
-from raptchat.cli.chat.ask import Ask, answer, find_session, open_session
+from raptchat.cli.budget_left import standing_of
+from raptchat.cli.chat.ask import Ask, answer, find_session
 from raptchat.cli.invocation import Invocation
 from raptchat.clock import utc_now
 from raptchat.errors import (
@@ -45,9 +46,7 @@ class Talk:
         self._aside: str | None = None
         self._private: list[Message] = []
         self._service = _Listening(run.factory)
-        self.session: Session | None = None
-        if ask.resume or ask.session:
-            self.session = open_session(ask, run, self._service)
+        self.session: Session | None = find_session(ask, run)
 
     @property
     def model(self) -> str:
@@ -57,8 +56,8 @@ class Talk:
     @property
     def system(self) -> str | None:
         """The system prompt of the next question."""
-        own = self.session.system_prompt if self.session else None
-        return self.ask.system or own or self.ask.group.system_prompt
+        own = self.session.system_prompt if self.session and self.ask.system is None else self.ask.system
+        return own or self.ask.group.system_prompt
 
     def use(self, *, model: str | None = None, system: str | None = None) -> None:
         """Change the model or the system prompt, here and in the session."""
@@ -67,6 +66,14 @@ class Talk:
         self.ask = self.ask._replace(model=model or self.ask.model, system=system or self.ask.system)
         self._new = {"model": model or self._new["model"], "system": system or self._new["system"]}
 
+    def check_rules(self, model: str) -> None:
+        """`PolicyError` for a model that the group's rules do not allow."""
+        self._see_group()
+        if self.ask.group.policy.models:
+            from raptchat.policy import check_model
+
+            check_model(self.ask.group.policy, model, group=self.ask.group.name)
+
     def begin_anew(self) -> None:
         """Leave what was said; the next question begins a new session, with what was last asked for."""
         self.session, self._private, self._unanswered = None, [], None
@@ -74,6 +81,10 @@ class Talk:
 
     def go_on_with(self, word: str) -> Session:
         """Continue another session of the group, with the model and the system prompt that it has."""
+        if self.ask.group.policy.no_history:
+            from raptchat.policy import refuse_history
+
+            refuse_history(self.ask.group)
         if self.ask.private:
             raise UsageError(
                 "a private conversation does not go on with a stored one", hint=f"raptchat chat --session {word}"
@@ -178,14 +189,25 @@ class Talk:
         return True
 
     def spent_this_month(self) -> str:
-        """What the group has spent since the month began (UTC), as far as it is known; nothing for unknown."""
+        """What the group has spent since the month began (UTC), and what is left of its budget, if it has one.
+
+        Costs that are not known are left out, and nothing is said where none is known.
+        """
         try:
             ledger = self.run.factory.store.ledger
             rows = ledger.report([], group_id=self.ask.group.id, since=f"{utc_now()[:7]}-01")
+            standing = standing_of(self.run, self.ask.group)
         except RaptchatError:  # a store that is busy is no reason not to ask for the next line
             return ""
-        known = [row for row in rows if row.cost is not None]
-        return "".join(f"{'at least ' if row.unknown_costs else ''}{usd(row.cost)} this month" for row in known)
+        said = [
+            f"{'at least ' if row.unknown_costs else ''}{usd(row.cost)} this month"
+            for row in rows
+            if row.cost is not None
+        ]
+        if standing is not None:
+            period = standing.budget.period
+            said.append(f"{usd(standing.left)} left {'today' if period == 'day' else f'this {period}'}")
+        return ", ".join(said)
 
     @property
     def aside(self) -> str:
@@ -195,10 +217,17 @@ class Talk:
         return self._aside
 
     def _send(self, ask: Ask, question: Message) -> None:
-        if self.session is None:
-            self.session = open_session(ask, self.run, self._service)
-        # A message of a session brings its own history.
-        answer(ask, self.run, self._service, self.session, [question], instead_of=question.seq or None)
+        if self.session is not None:
+            # A message of a session brings its own history.
+            answer(ask, self.run, self._service, self.session, [question], instead_of=question.seq or None)
+            return
+        # What is refused leaves no session behind.
+        draft = self._service.draft_session(ask.group.id, model=ask.model, system=ask.system)
+        try:
+            answer(ask, self.run, self._service, draft, [question], draft=draft)
+        finally:
+            with suppress(RaptchatError):
+                self.session = self.run.factory.store.sessions.get(draft.id)
 
     def _send_private(self, ask: Ask, question: Message) -> None:
         earlier = self._private[: question.seq - 1 if question.seq else None]
