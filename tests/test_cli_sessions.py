@@ -175,6 +175,7 @@ def test_a_cost_that_is_no_whole_number_is_a_damaged_store(biology: Run, session
         db.execute("PRAGMA writable_schema = ON")
         db.execute("UPDATE sqlite_schema SET sql = replace(sql, 'STRICT', '') WHERE name = 'ai_usage'")
     with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+        db.execute("DROP TRIGGER ai_usage_corrects_its_day")
         db.execute("UPDATE ai_usage SET cost_nano_usd = 1.5")
 
     for words in ("list", f"show {session}", f"export {session}"):

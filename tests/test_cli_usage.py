@@ -13,7 +13,7 @@ import pytest
 from conftest import Run, environment
 from processes import AtTerminal
 
-from raptchat.cli.usage import _period
+from raptchat.cli.usage.period import read_period
 
 BOOKED = [
     # group, model, day, input, output, cost in nano-dollars
@@ -167,7 +167,7 @@ def test_it_is_the_month_to_date_unless_days_are_named(biology: Run, home: Path)
     ],
 )
 def test_the_month_to_date_is_this_month_up_to_today(today: date, first: date) -> None:
-    period = _period(None, None, everything=False, today=today)
+    period = read_period(None, None, None, everything=False, today=today)
 
     assert (period.first, period.last) == (first, today)
     assert period.words == f"in {first:%Y-%m}, to date (UTC)"

@@ -126,7 +126,8 @@ class Noun(HelpToTerminal, TyperGroup):
         self.params += [json_option(), store_option()]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102
-        first = _first_word(args)
+        at = _first_word(args)
+        first = None if at is None else args[at]
         bare = first is None or (first.startswith("-") and first not in {"--help", "-h"})
         # While a word is being completed it is not there yet, and may still become a command.
         if bare and not (first is None and ctx.resilient_parsing):
@@ -141,14 +142,45 @@ class Noun(HelpToTerminal, TyperGroup):
         return [*found, *(item for item in first.shell_complete(ctx, incomplete) if item.value not in names)]
 
 
-def _first_word(args: list[str]) -> str | None:
-    """What comes first behind the flags that stand with a noun."""
-    words = iter(args)
-    for word in words:
-        if word == "--store":
-            next(words, None)
-        elif word != "--json" and not word.startswith("--store="):
-            return word
+class CommandWithOthers(HelpToTerminal, TyperGroup):
+    """A command that has others under it: one of them where its name is the first word, and else itself.
+
+    It has words of its own, so a thing called as one of them is named by a flag, or behind `--`.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.subcommand_metavar = "| COMMAND ..."
+        self.params += [json_option(), store_option()]
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: D102
+        at = _first_word(args)
+        if at is not None and args[at] in self.commands:
+            super().parse_args(ctx, args[:at])
+            ctx._protected_args, ctx.args = [args[at]], args[at + 1 :]  # noqa: SLF001 - as typer's own group
+        else:
+            ctx.allow_interspersed_args, ctx.allow_extra_args = True, False
+            super().parse_args(ctx, args)
+        return list(ctx.args)
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its parameters; asked for the path to a command under it, none: its argument is no word of that."""
+        return super().get_params(ctx) if ctx.command is self else []
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: D102
+        invocation(ctx).command = ctx.info_name
+        return super().invoke(ctx)
+
+
+def _first_word(args: list[str]) -> int | None:
+    """Where the first word stands behind the flags that stand with a noun."""
+    at = 0
+    while at < len(args):
+        if args[at] == "--store":
+            at += 1
+        elif args[at] != "--json" and not args[at].startswith("--store="):
+            return at
+        at += 1
     return None
 
 

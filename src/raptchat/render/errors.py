@@ -17,7 +17,7 @@ def error(terminal: Terminal, raised: RaptchatError, *, as_json: bool = False) -
     """Say what happened and what to do next, or both as one line of JSON; what looks like a key is `***`."""
     if as_json:
         terminal.write_error(_without_keys(json.dumps(as_fields(raised), default=str)) + "\n")
-    elif isinstance(raised, AiNotConfiguredError) and terminal.err_is_tty:
+    elif isinstance(raised, AiNotConfiguredError) and "gateway" not in raised.fields and terminal.err_is_tty:
         not_configured(terminal, raised)
     else:
         _two_lines(terminal, raised)

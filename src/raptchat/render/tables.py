@@ -7,8 +7,10 @@ is `-`, `null` in JSON and empty in CSV.
 
 import json
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
+from itertools import chain, islice
+from typing import TypeVar
 
 from raptchat.outside import for_pipe, safe_line
 from raptchat.render import Terminal
@@ -16,9 +18,14 @@ from raptchat.render.formats import UNKNOWN
 
 Row = Sequence[str | None]
 
-# What spreadsheet programs take for the beginning of a formula (OWASP, "CSV Injection").
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+T = TypeVar("T")
+
+# Where spreadsheet programs begin a formula, also in full width, and behind what some of them, as set up for other
+# countries, take for the end of a cell (OWASP, "CSV Injection").
+_FORMULA = "^(?=[=+@\t\r\n\uff1d\uff0b\uff0d\uff20-])|(?<=[;\t\r\n])(?=[=+@\uff1d\uff0b\uff0d\uff20-])"
 _NUMBER = r"[+-]?[0-9]+(\.[0-9]+)?"
+# How many rows are written at once of what may have any number of them.
+_AT_ONCE = 1_000
 
 
 def table(
@@ -68,17 +75,38 @@ def document(terminal: Terminal, value: object) -> None:
     terminal.write(json.dumps(value, indent=2, default=_digits, allow_nan=False) + "\n")
 
 
-def csv_rows(terminal: Terminal, columns: Sequence[str], rows: Sequence[Row]) -> None:
-    """Write a header and *rows* as CSV (RFC 4180); a cell that a spreadsheet would run gets a `'` in front."""
+def documents(terminal: Terminal, values: Iterable[object]) -> None:
+    """Write *values* as `document` writes a list, a part at a time: there may be any number of them."""
+    before = "[\n"
+    for some in parts(values):
+        texts = (json.dumps(value, indent=2, default=_digits, allow_nan=False) for value in some)
+        terminal.write(f"{before}  " + ",\n  ".join(text.replace("\n", "\n  ") for text in texts))
+        before = ",\n"
+    terminal.write("[]\n" if before == "[\n" else "\n]\n")
+
+
+def csv_rows(terminal: Terminal, columns: Sequence[str], rows: Iterable[Row]) -> None:
+    """Write a header and *rows* as CSV (RFC 4180); what a spreadsheet would run gets a `'` in front.
+
+    They are written a part at a time: there may be any number of them.
+    """
     import csv
     import io
 
-    page = io.StringIO()
-    writer = csv.writer(page)
     clean = safe_line if terminal.out_is_tty else for_pipe
-    for row in [columns, *rows]:
-        writer.writerow([_unlike_formula(clean(cell)) if cell is not None else "" for cell in row])
-    terminal.write(page.getvalue())
+    for some in parts(chain([columns], rows)):
+        page = io.StringIO()
+        writer = csv.writer(page)
+        for row in some:
+            writer.writerow([_unlike_formula(clean(cell)) if cell is not None else "" for cell in row])
+        terminal.write(page.getvalue())
+
+
+def parts(values: Iterable[T]) -> Iterator[list[T]]:
+    """*values*, so many at once as are written at once."""
+    rest = iter(values)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some
 
 
 def _cell(text: str | None) -> str:
@@ -86,7 +114,7 @@ def _cell(text: str | None) -> str:
 
 
 def _unlike_formula(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) and not re.fullmatch(_NUMBER, cell) else cell
+    return cell if cell.isalnum() or re.fullmatch(_NUMBER, cell) else re.sub(_FORMULA, "'", cell)
 
 
 def _digits(value: object) -> str:
