@@ -3,7 +3,6 @@
 import json
 import os
 import sqlite3
-import subprocess
 import sys
 from pathlib import Path
 
@@ -54,35 +53,15 @@ def test_keys_that_other_tools_keep_are_found_and_never_shown(raptchat: Run, own
         f"`shell_gpt` keeps a key in plain text in `{sgpt}`, which others can read (mode 0644)",
         f"`fabric` keeps 2 keys in plain text in `{fabric}`",
     ]
-    fixes = [one["fix"] for one in found]
-    assert fixes[:2] == [
-        "llm keys get openrouter | raptchat group add-key NAME --stdin",
-        "raptchat group add-key NAME",
+    assert [one["fix"] for one in found] == [
+        f"raptchat import-keys {client}" for client in ("llm", "aichat", "shell_gpt", "fabric")
     ]
-    for fix, name, path in zip(fixes[2:], ("OPENAI_API_KEY", "OPENROUTER_API_KEY"), (sgpt, fabric), strict=True):
-        taking, _, adding = fix.rpartition(" | ")
-        assert adding == "raptchat group add-key NAME --stdin"
-        assert (f"{name} *=" in taking, str(path) in taking) == (True, True)
     assert {one["level"] for one in found} == {"warning"}
     check(json.dumps(found).encode(), "the document")
     check(raptchat("doctor --offline").out.encode(), "the lines")
     with AtTerminal("doctor", "--offline") as terminal:
         terminal.ends(0)
     check(terminal.said.encode(), "the table")
-
-
-@pytest.mark.parametrize(
-    "line", ["{}", '"{}"', "'{}'", "{} # of the school", "old1234567890abcdef\nOPENAI_API_KEY={}"]
-)
-@pytest.mark.parametrize("before", ["", "export "])
-def test_a_key_of_another_tool_is_taken_over_as_it_is_said(
-    raptchat: Run, own_home: Path, before: str, line: str
-) -> None:
-    keep(own_home / ".config/fabric/.env", f"{before}OPENAI_API_KEY={line.format(KEY)}\n")
-    fix = diagnose(raptchat).the("environment", "plaintext keys")["fix"]
-
-    taken = subprocess.run(["/bin/sh", "-c", fix.rpartition(" | ")[0]], stdout=subprocess.PIPE, check=True)
-    assert taken.stdout.decode() == f"{KEY}\n"
 
 
 def test_their_files_are_found_where_variables_put_them(
@@ -133,7 +112,21 @@ def test_files_that_are_something_else_are_passed_over(raptchat: Run, own_home: 
     (own_home / ".config/fabric").mkdir()
     os.mkfifo(own_home / ".config/fabric/.env")
 
-    assert diagnose(raptchat).the("environment", "plaintext keys")["level"] == "ok"
+    *passed, clean = diagnose(raptchat).of("environment", "plaintext keys")
+    assert passed
+    assert all(one["text"].endswith(": not looked at") for one in passed)
+    assert (clean["level"], clean["text"].split()[0]) == ("ok", "none")
+
+
+def test_keys_that_no_group_could_use_are_for_their_owner_only(raptchat: Run, own_home: Path) -> None:
+    path = keep(own_home / ".config/fabric/.env", f"YOUTUBE_API_KEY={KEY[6:]}\n", 0o644)
+    [found] = diagnose(raptchat).of("environment", "plaintext keys")
+    assert (found["level"], found["fix"]) == ("warning", f"chmod 600 {path}")
+
+    path.chmod(0o600)
+    [found] = diagnose(raptchat).of("environment", "plaintext keys")
+    assert found["level"] == "ok"
+    assert found["text"] == f"`fabric` keeps a key in plain text in `{path}`; no group could use it"
 
 
 @pytest.mark.usefixtures("own_home")

@@ -92,13 +92,17 @@ class Invocation:
             return False
 
     def answer(self, question: str) -> str:
-        """What is typed after *question*, in small letters; nothing for what is no text.
+        """What is typed after *question*, in small letters; as `typed`."""
+        return self.typed(question).lower()
+
+    def typed(self, question: str) -> str:
+        """What is typed after *question*; nothing for what is no text.
 
         Ctrl-D is an `EOFError`, and what comes after it or after Ctrl-C begins a line.
         """
         try:
             self.terminal.write_error(safe_line(question))
-            return input().strip().lower()
+            return input().strip()
         except UnicodeDecodeError:
             return ""
         except (EOFError, KeyboardInterrupt):
@@ -119,22 +123,22 @@ class Invocation:
             self.factory.close()
 
 
-def ask_hidden(prompt: str) -> str:
+def ask_hidden(prompt: str, *, otherwise: str = "give it with --stdin, or in a file") -> str:
     """What is typed at the terminal after *prompt*, without echo; `UsageError` where there is none.
 
-    The terminal is asked, not standard input: that may be a pipe.
+    The terminal is asked, not standard input: that may be a pipe. *otherwise* is the way of whoever has none.
     """
     from getpass import GetPassWarning, getpass
 
     if not _has_terminal():
-        raise UsageError("there is no terminal to ask at", hint="give it with --stdin, or in a file")
+        raise UsageError("there is no terminal to ask at", hint=otherwise)
     with warnings.catch_warnings():
         # getpass falls back to a prompt that shows what is typed.
         warnings.simplefilter("error", GetPassWarning)
         try:
             return getpass(safe_line(prompt))
         except GetPassWarning:
-            raise UsageError("the terminal cannot hide what is typed", hint="give it with --stdin") from None
+            raise UsageError("the terminal cannot hide what is typed", hint=otherwise) from None
         except KeyboardInterrupt:
             Terminal.of_process().say("")
             raise
