@@ -80,7 +80,8 @@ def offered(line: str) -> list[str]:
         ("raptchat --ver", ["--version"]),
         ("raptchat group add", ["add-key"]),
         ("raptchat group --store elsewhere sh", ["show"]),
-        ("raptchat group add-key biology --key", ["--key-file"]),
+        ("raptchat group add-key biology --key", ["--key-file", "--key-command"]),
+        ("raptchat group provision art --reset w", ["weekly"]),
         ("raptchat usage --by ", ["group", "model", "day", "session", "credential"]),
         ("raptchat usage --by=d", ["--by=day"]),
         ("raptchat usage --by model,d", ["model,day"]),
@@ -95,7 +96,7 @@ def offered(line: str) -> list[str]:
         ("raptchat chat -o temperature ", []),
         ("raptchat --store ", ["files"]),
         ("raptchat group add-key x --key-file=", ["files"]),
-        ("raptchat group add-key x --provider ", ["openrouter"]),
+        ("raptchat group add-key x --provider ", ["openrouter", "openai-compatible"]),
         ("raptchat vault init --file ", ["files"]),
         ("raptchat vault add f", ["file"]),
         ("raptchat config get AI_G", ["AI_GATEWAY_URL"]),
@@ -129,10 +130,30 @@ def test_variables_are_offered_for_a_key_in_one(monkeypatch: pytest.MonkeyPatch)
     assert offered("raptchat group add-key biology --from-env KEY_OF_") == ["KEY_OF_BIOLOGY"]
 
 
+def test_programs_are_offered_to_be_run_with_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "program-of-mine").touch()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{tmp_path / 'missing'}")
+
+    assert offered("raptchat exec -g biology -- prog") == ["program-of-mine"]
+    assert offered("raptchat exec -g biology -- program-of-mine prog") == []
+    assert offered("raptchat exec -g biology -- ") == []
+
+
 def test_groups_are_offered_by_name_in_every_place(named: Run) -> None:
     for line in ("chat -g bio", "chat --group bio", "group show bio", "usage bio", "credentials list bio"):
         assert offered(f"raptchat {line}") == ["bio chem", "biology"]
     assert offered("raptchat whoami --group=bio") == ["--group=bio chem", "--group=biology"]
+
+
+def test_a_command_that_has_others_under_it_offers_them_and_groups(raptchat: Run) -> None:
+    for name in ("reconcile", "recent"):
+        raptchat(["group", "create", name])
+
+    assert offered("raptchat usage rec") == ["reconcile", "recent"]
+    assert offered("raptchat usage --all rec") == ["recent", "reconcile"]
+    assert offered("raptchat usage -g rec") == ["recent", "reconcile"]
+    assert offered("raptchat usage reconcile rece") == ["recent"]
+    assert set(offered("raptchat usage --")) >= {"--by", "--month", "--json", "--store"}
 
 
 def test_names_are_offered_without_regard_to_case(raptchat: Run) -> None:
@@ -559,7 +580,8 @@ def test_every_option_that_takes_a_value_is_completed_or_free_text() -> None:
     free = {
         "prompt", "system", "temperature", "max_tokens", "top_p", "timeout", "port", "since", "until", "before",
         "text", "description", "title", "label", "base_url", "seq", "limit", "group create name",
-        "group rename name", "sessions fork at", "recipient",
+        "group rename name", "sessions fork at", "recipient", "max_cost", "models", "dollars", "warn", "most",
+        "expires", "month", "map_", "key_command",
     }  # fmt: skip
     for path, command in _leaves(TOP, ()):
         for parameter in command.params:

@@ -111,3 +111,13 @@ def test_a_command_that_is_not_in_the_table_is_listed_too() -> None:
     assert "another" in group.commands
     assert "chat" in group.commands
     assert len(group.commands) == len(COMMANDS) + 1
+
+
+def test_of_what_is_below_a_word_only_the_command_that_is_looked_up_is_built() -> None:
+    group = typer.main.get_command(app).commands["group"]  # type: ignore[attr-defined]
+    below = group.commands
+    assert {"list", "budget", "rotate-key"} < set(below)
+    assert below._built == {}
+
+    assert below["budget"].name == "budget"
+    assert list(below._built) == ["budget"]

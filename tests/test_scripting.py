@@ -15,7 +15,7 @@ import pytest
 from age_files import Identity
 from processes import PATIENCE_SECONDS, RAPTCHAT, AtTerminal, run
 
-from raptchat.demo import DEMO_KEY, DemoGateway
+from raptchat.demo import DEMO_KEY, DEMO_MANAGEMENT_KEY, DemoGateway
 
 pytestmark = pytest.mark.process
 
@@ -37,6 +37,10 @@ SHOWING = [
     "events",
     "usage",
     "usage --by day,model --csv",
+    "usage --by group,model --markdown",
+    "credentials check",
+    "account keys",
+    "import-keys llm --dry-run",
     "models",
     "whoami",
     "vault status",
@@ -66,12 +70,17 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mapping[str, str
             "HOME": str(folder),
             "RAPTCHAT_HOME": str(folder / "home"),
             "AI_GATEWAY_URL": gateway.url,
+            "LLM_USER_PATH": str(folder),
             "DBUS_SESSION_BUS_ADDRESS": f"unix:path={folder}/no-bus",
         }
         run("vault", "init", "--file", str(folder / "master.key"), env=env)
         run("group", "add-key", "biology", "--stdin", stdin=DEMO_KEY, env=env)
         run("chat", "What is osmosis?", env=env)
         run("models", env=env)
+        (folder / "keys.json").write_text(json.dumps({"openrouter": DEMO_KEY}))
+        (folder / "keys.json").chmod(0o600)
+        run("group", "budget", "biology", "1000", "--per", "month", env=env)
+        run("account", "login", "--stdin", stdin=DEMO_MANAGEMENT_KEY, env=env)
         [session] = json.loads(run("sessions", "list", "--json", env=env).stdout)
         [credential] = json.loads(run("credentials", "list", "--json", env=env).stdout)
         identity = Identity(folder / "identity.txt")
@@ -135,6 +144,9 @@ CHANGING_SOMETHING = [
     "vault export NEW --recipient RECIPIENT --json",
     "vault import BUNDLE --identity IDENTITY --on-conflict replace --json",
     "credentials activate CREDENTIAL --json",
+    "group provision NEW --json",
+    "group budget biology 20 --per month --json",
+    "group resume biology --json",
 ]
 
 

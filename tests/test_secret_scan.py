@@ -20,7 +20,7 @@ from web_server import WebServer, answer, redirect, running
 
 from raptchat.cli import app
 from raptchat.cli.completing.answer import answered
-from raptchat.demo import Answer, DemoGateway
+from raptchat.demo import DEMO_MANAGEMENT_KEY, Answer, DemoGateway
 
 pytestmark = pytest.mark.process
 
@@ -29,6 +29,9 @@ KEY = "sk-or-v1-demo-Q7fB2xK9sentinelA"
 SECOND_KEY = "sk-or-v1-demo-M4hT8wZ1sentinelB"
 # Not of the form that the mask knows: only never being printed keeps it out.
 PLAIN_KEY = "W3nR5yJ6sentinelCdWxYzQrStUv"
+MANAGEMENT_KEY = f"{DEMO_MANAGEMENT_KEY}-X8cL3vU6sentinelD"
+# It stands in a file of another program, and in one of the person's own.
+THIRD_KEY = "sk-or-v1-demo-P2gD5sF8sentinelE"
 SHARED_HINT = 12
 
 
@@ -42,7 +45,7 @@ def forms(key: str) -> set[bytes]:
     return encodings | {data[SHARED_HINT:-4]}
 
 
-FORBIDDEN = forms(KEY) | forms(SECOND_KEY) | forms(PLAIN_KEY)
+FORBIDDEN = set().union(*map(forms, (KEY, SECOND_KEY, PLAIN_KEY, MANAGEMENT_KEY, THIRD_KEY)))
 
 
 def check(data: bytes, where: object) -> None:
@@ -190,6 +193,33 @@ AFTERNOON = """
     sessions remove {1} --yes
     usage --by day,model
     usage --json
+    usage --month 2026-11 --by group,model --markdown
+    usage --detail --csv
+    usage --refresh
+    usage reconcile
+    credentials check --json
+    credentials check
+    group budget biology 20 --per month --warn 80%
+    group set biology --models demo/* --max-cost 1
+    chat -g biology --max-cost 0.10 -m demo/echo "within the rules"
+    chat -g biology -m other/model "outside of them"
+    group set biology --models "" --max-cost ""
+    group suspend biology
+    group resume biology
+    account status
+    account keys --json
+    group provision music --limit 5 --reset monthly
+    chat -g music hello
+    group rotate-key music
+    group cap music 10
+    account keys
+    group remove music --revoke --yes
+    account logout --yes
+    import-keys llm --dry-run
+    import-keys llm --group music --remove --no-verify
+    group add-key art --key-file {tmp}/art.key --reference --no-verify
+    chat -g art -m demo/echo hello
+    exec -g art -- there-is-no-such-program
     config set alias.fast demo/echo
     config list
     config get alias.fast
@@ -221,7 +251,7 @@ AFTERNOON = """
     events
 """
 # It runs on a gateway and in a home of its own.
-ELSEWHERE = {("demo",), ("vault", "init"), ("group", "add-key"), ("credentials", "list")}
+ELSEWHERE = {("demo",), ("vault", "init"), ("account", "login"), ("credentials", "list")}
 # A program of the person's own, which writes down all that it is handed.
 WATCHER = """#!{python}
 import os, sys
@@ -263,12 +293,16 @@ def afternoon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "temporary").mkdir()
     (tmp_path / "cell.png").write_bytes(PNG)
     (tmp_path / "notes.txt").write_text("the notes")
+    (tmp_path / "keys.json").write_text(json.dumps({"openrouter": THIRD_KEY}))
+    (tmp_path / "art.key").write_text(THIRD_KEY)
+    (tmp_path / "art.key").chmod(0o600)
     for name, value in {
         "RAPTCHAT_DEBUG": "1",
         "AI_MAX_RETRIES": "0",
         "RAPTCHAT_MASTER_KEY_FILE": str(tmp_path / "master.key"),
         "TMPDIR": str(tmp_path / "temporary"),
         "PAGER": str(watcher),
+        "LLM_USER_PATH": str(tmp_path),
         "VISUAL": str(watcher),
     }.items():
         monkeypatch.setenv(name, value)
@@ -285,6 +319,7 @@ def web() -> Iterator[WebServer]:
             "/moved": redirect("/cell.png"),
             "/cell.png": answer(PNG, "Set-Cookie: a=b"),
             "/nothing": answer(b"nothing", status="404 Not Found"),
+            "/key": refused,
             "/models": refused,
             "/models/user": refused,
         }
@@ -325,6 +360,9 @@ def test_a_key_is_in_no_conversation_export_cache_or_child_process(
         say("vault", "init", "--file", str(afternoon / "master.key"))
         say("group", "add-key", "biology", "--stdin", stdin=KEY)
         say("group", "add-key", "history", "--stdin", stdin=PLAIN_KEY)
+        say("account", "login", "--stdin", stdin=MANAGEMENT_KEY)
+        say("group", "add-key", "other", "--stdin", "--verify", stdin=MANAGEMENT_KEY)
+        say("account", "login", "--stdin", stdin=KEY)
         say("group", "add-key", "echoing", "--stdin", "--base-url", web.url, stdin=SECOND_KEY)
         say("chat", "-g", "biology", "hello")
         say("chat", "-g", "history", "hello")
@@ -339,9 +377,8 @@ def test_a_key_is_in_no_conversation_export_cache_or_child_process(
         said += [at_terminal("sessions"), at_terminal("sessions", "show", ids[0]), at_terminal("usage")]
         said += [at_terminal("models", "-g", "cells"), conversation(ids[0])]
 
-    assert {request.api_key for request in gateway.requests} == {KEY, PLAIN_KEY}
     for path, headers in web.requests:
-        assert (SECOND_KEY in str(headers)) is path.startswith("/models"), path
+        assert (SECOND_KEY in str(headers)) is path.startswith(("/models", "/key")), path
         check(str({**headers, "authorization": ""}).encode(), path)
     assert {path for path, _ in web.requests} == set(web.pages)
     for text in said:
@@ -351,6 +388,12 @@ def test_a_key_is_in_no_conversation_export_cache_or_child_process(
     assert "RAPTCHAT_MASTER_KEY_FILE" not in seen
     for line_of_command in command_lines:
         check(line_of_command, line_of_command)
+    # What was made at the gateway, and sealed here.
+    made = {str(request.api_key) for request in gateway.requests} - {KEY, PLAIN_KEY, MANAGEMENT_KEY, THIRD_KEY}
+    assert len(made) == 2
+    for text in said:
+        assert not [key for key in made if key in text]
+    (afternoon / "art.key").unlink()
     check_files(home, afternoon)
     check_vault(said, afternoon)
     done = {tuple(shlex.split(line)[:count]) for line in lines for count in (1, 2)}

@@ -12,7 +12,10 @@ from sample_files import PNG
 from test_examples import TOP, paths
 from test_terminal_safety import acting
 
+from raptchat import Factory
 from raptchat.cli.completing.answer import answered
+from raptchat.demo import DEMO_MANAGEMENT_KEY
+from raptchat.records import KeyWork
 from raptchat.store.groups import name_key
 
 pytestmark = pytest.mark.process
@@ -20,7 +23,9 @@ pytestmark = pytest.mark.process
 HOSTILE = "\x1b]0;owned\x07\x9b2J\x1b[2J\x1b]52;c;eA==\x07\u202ex"
 # Of the texts of the store nobody else has a say in these, or nothing would be found any more.
 KEPT = {
-    *("provider", "key_id", "state", "role", "kind", "hash"),
+    *("provider", "key_id", "state", "role", "kind", "hash", "budget_period", "endpoint"),
+    # With these nothing would be asked any more; they have a test of their own.
+    *("allowed_models", "suspended_at"),
     *("group_id", "session_id", "credential_id", "id"),
 }
 # What is needed to open a credential is in the vault's tables, which have a test of their own.
@@ -39,6 +44,19 @@ LOOKS = (
     "events",
     "usage --by group,model",
     "usage --by session",
+    "usage --detail",
+    "usage --by group,model --markdown",
+    "usage --refresh",
+    "usage reconcile",
+    "group budget {1}",
+    "group suspend {1}",
+    "group resume {1}",
+    "group cap {1} 5",
+    "group rotate-key {1}",
+    "account status",
+    "account keys",
+    "account logout",
+    "exec -- true",
     "group list",
     "group show {1}",
     "group set {1} --model a/b",
@@ -47,6 +65,7 @@ LOOKS = (
     "group rename {1} new",
     "group remove {1}",
     "credentials list",
+    "credentials check",
     "credentials show {2}",
     "credentials deactivate {2}",
     "credentials activate {2}",
@@ -79,7 +98,7 @@ NOTHING_STORED = {
         "config unset",
     ),
     *("group create", "group add-key", "vault init", "vault add", "vault rotate", "vault export", "vault import"),
-    *("backup", "restore"),
+    *("backup", "restore", "account login", "group provision", "import-keys"),
 }
 
 
@@ -89,6 +108,11 @@ def hostile_home(biology: Run, home: Path, tmp_path: Path) -> list[str]:
     (tmp_path / "cell.png").write_bytes(PNG)
     biology("chat -m demo/reasoning -a cell.png osmosis")
     biology("models")
+    biology("account login --stdin", stdin=DEMO_MANAGEMENT_KEY)
+    biology("group budget biology 5 --per month")
+    with Factory() as factory, factory.store.write():
+        work = KeyWork("w", "biology", "https://openrouter.ai:443", "raptchat biology", "0", "")
+        factory.store.management.begin(work)
     with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
         for table, column in texts_of(db):
             changed = f"UPDATE {table} SET {column} = coalesce({column}, '') || ?"  # noqa: S608
@@ -128,7 +152,7 @@ def texts_of(db: sqlite3.Connection) -> list[tuple[str, str]]:
 def shown(words: str) -> str:
     """All that a command writes at a terminal; a question is answered with no."""
     with AtTerminal(*words.split()) as terminal:
-        if words.split()[1:2] in (["remove"], ["delete"]):
+        if words.split()[1:2] in (["remove"], ["delete"], ["logout"]):
             terminal.keys("n\r")
         terminal.ends(None)
     assert "a bug in raptchat" not in terminal.said, terminal.said
@@ -152,6 +176,20 @@ def test_nothing_that_is_stored_acts_on_a_terminal_whichever_command_shows_it(
 
     assert {look: found for look, found in acted.items() if found} == {}
     assert clean == CLEAN
+
+
+def test_no_rule_that_is_stored_acts_on_a_terminal(biology: Run, home: Path) -> None:
+    said = []
+    for column in ("allowed_models", "suspended_at"):
+        with closing(sqlite3.connect(home / "raptchat.db")) as db, db:
+            db.execute("UPDATE groups SET allowed_models = NULL, suspended_at = NULL")
+            db.execute(f"UPDATE groups SET {column} = ?", (HOSTILE,))  # noqa: S608
+        said += [
+            shown(look) for look in ("group show biology", "group list", "whoami", "chat hello", "exec -- true")
+        ]
+
+    assert [acting(text) for text in said] == [[]] * len(said)
+    assert sum("\u241b" in text for text in said) >= 3
 
 
 def test_nothing_that_a_vault_stores_acts_on_a_terminal(

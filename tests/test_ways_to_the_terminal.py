@@ -26,6 +26,11 @@ ALLOWED = {
     # The person's own programs, at the person's own terminal: what they show was made safe, or is a draft.
     "render/pager.py": {"subprocess.Popen"},
     "cli/chat/conversation/editor.py": {"subprocess.run"},
+    "cli/exec.py": {"os.execve"},
+    # A password manager may ask there, and says itself why it gives no key.
+    "credentials/key_command.py": {"subprocess.Popen", "/dev/tty"},
+    # The person's browser, without a terminal: `test_a_browser_of_text_does_not_get_the_terminal`.
+    "login/__init__.py": {"subprocess.run"},
     "cli/invocation.py": {"getpass.getpass", "input", "/dev/tty"},
     # Without a terminal that moves its cursor.
     "cli/chat/conversation/lines.py": {"input"},
@@ -165,10 +170,10 @@ RAW = {
     # Each candidate is one that can be typed, each description is a safe line.
     "cli/completing/answer.py": {"answered(app, shell, sys.argv[1:], os.environ, encoding=terminal.out.encoding)"},
     "cli/completion.py": {"SCRIPTS[shell]"},
-    "cli/demo.py": {"gateway.url", "DEMO_KEY", "name", "model.does"},
+    "cli/demo.py": {"gateway.url", "DEMO_KEY", "DEMO_MANAGEMENT_KEY", "name", "model.does"},
     "cli/recovery.py": {"text"},  # a recovery key
     "cli/session_export.py": {"text"},  # Markdown that was cleaned for a pipe, or JSON, which escapes
-    "cli/usage.py": {"title"},
+    "cli/usage/sums.py": {"title"},
 }
 _CLEANED = {"safe", "safe_line", "for_pipe"}
 

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 
 from raptchat import __version__
 from raptchat.cli.command import HelpToTerminal, store_option
-from raptchat.cli.commands import COMMANDS, Commands
+from raptchat.cli.commands import COMMANDS, all_commands
 from raptchat.cli.invocation import Invocation, Terminated, invocation, raise_terminated
 from raptchat.errors import RaptchatError, SignalledError, UsageError
 from raptchat.interruptions import TERMINATIONS
@@ -40,7 +40,7 @@ class Cli(HelpToTerminal, TyperGroup):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.append(store_option())
-        self.commands = Commands(self.commands)  # type: ignore[assignment]  # nobody adds to it later
+        self.commands = all_commands(self.commands)  # type: ignore[assignment]  # nobody adds to it later
 
     def list_commands(self, ctx: Any) -> list[str]:
         """The names of the commands, none of which is imported for it."""

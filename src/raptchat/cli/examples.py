@@ -42,6 +42,7 @@ EXAMPLES: dict[tuple[str, ...], tuple[Example, ...]] = {
         Example(
             "Keep only the text, for a script", 'raptchat chat --raw "Three colours, one a line" > colours.txt'
         ),
+        Example("Spend five cents on it at most", 'raptchat chat --max-cost 0.05 "Sum up the French Revolution"'),
         Example("See what would be sent, and who would pay", 'raptchat chat --dry-run "Hello"'),
     ),
     ("group",): (
@@ -56,20 +57,62 @@ EXAMPLES: dict[tuple[str, ...], tuple[Example, ...]] = {
     ("group", "set"): (
         Example("Give a group a system prompt", 'raptchat group set biology --system "Answer in one sentence."'),
         Example("Take it away again", 'raptchat group set biology --system ""'),
+        Example(
+            "Allow few models, and hosts that keep nothing",
+            'raptchat group set biology --models "anthropic/*,openai/gpt-*" --zdr --max-cost 0.50',
+        ),
     ),
+    ("group", "budget"): (
+        Example(
+            "Let it spend 20 dollars a month, and say so at 16",
+            "raptchat group budget biology 20 --per month --warn 80%",
+        ),
+        Example("What is left?", "raptchat group budget biology"),
+    ),
+    ("group", "provision"): (
+        Example(
+            "Make a key that costs 5 dollars a month at most",
+            "raptchat group provision history --limit 5 --reset monthly --expires 2027-06-30",
+        ),
+        Example("A whole school: look first, then do it", "raptchat group provision --from roster.csv --dry-run"),
+    ),
+    ("group", "rotate-key"): (
+        Example("A new key in the place of one that leaked", "raptchat group rotate-key biology"),
+    ),
+    ("group", "cap"): (
+        Example("Let the key cost 10 dollars a month", "raptchat group cap biology 10 --reset monthly"),
+    ),
+    ("group", "suspend"): (Example("Let nobody ask with its keys any more", "raptchat group suspend biology"),),
+    ("group", "resume"): (Example("Let it ask again", "raptchat group resume biology"),),
     ("group", "rename"): (Example("Give it another name", 'raptchat group rename biology "Biology 2027"'),),
     ("group", "bind"): (Example("Let this folder's questions be paid by it", "raptchat group bind biology"),),
     ("group", "unbind"): (Example("Untie this folder", "raptchat group unbind"),),
-    ("group", "remove"): (Example("Remove it without being asked", "raptchat group remove biology --yes"),),
+    ("group", "remove"): (
+        Example("Remove it without being asked", "raptchat group remove biology --yes"),
+        Example("Its keys at the gateway too", "raptchat group remove biology --revoke --yes"),
+    ),
     ("group", "add-key"): (
         Example("Type the key at a hidden prompt", "raptchat group add-key biology"),
         Example("Read it from a password manager", "pass show biology | raptchat group add-key biology --stdin"),
         Example("Put a new key in the place of the old one", "raptchat group add-key biology --replace"),
+        Example("Have one made in the browser", "raptchat group add-key biology --login"),
+        Example(
+            "Leave it in the team's secret manager",
+            'raptchat group add-key biology --key-command "op read op://acme/openrouter/key"',
+        ),
+        Example(
+            "A gateway of one's own",
+            "raptchat group add-key biology --provider openai-compatible --base-url http://127.0.0.1:4000/v1",
+        ),
     ),
     ("credentials",): (Example("List the keys, masked", "raptchat credentials"),),
     ("credentials", "list"): (
         Example("Which keys has this group?", "raptchat credentials list biology"),
         Example("The ids of all, for a script", "raptchat credentials list --json | jq -r '.[].id'"),
+    ),
+    ("credentials", "check"): (
+        Example("Are all keys good, and what is left?", "raptchat credentials check"),
+        Example("Only this group's, in a script", "raptchat credentials check biology --json"),
     ),
     ("credentials", "show"): (Example("When was this key last used?", "raptchat credentials show 1f0c"),),
     ("credentials", "activate"): (Example("Use this key again", "raptchat credentials activate 1f0c"),),
@@ -114,6 +157,39 @@ EXAMPLES: dict[tuple[str, ...], tuple[Example, ...]] = {
         Example("Which models did one group use, and when?", "raptchat usage biology --by model --by day"),
         Example("A whole month, for a spreadsheet", "raptchat usage --since 2026-10-01 --until 2026-10-31 --csv"),
         Example("Everything since the first day", "raptchat usage --all --by day"),
+        Example("A bill to forward", "raptchat usage --month 2026-11 --by group,model --markdown"),
+        Example("Each request, with its generation id", "raptchat usage biology --month 2026-11 --detail --csv"),
+        Example("Ask for what was not known yet", "raptchat usage --refresh"),
+    ),
+    ("usage", "reconcile"): (
+        Example("Was a key used elsewhere?", "raptchat usage reconcile"),
+        Example("Only this group's", "raptchat usage reconcile biology"),
+    ),
+    ("account",): (Example("Is there a management key, and does it work?", "raptchat account"),),
+    ("account", "login"): (
+        Example("Type the management key at a hidden prompt", "raptchat account login"),
+        Example("Read it from a password manager", "pass show openrouter | raptchat account login --stdin"),
+    ),
+    ("account", "status"): (Example("Does the gateway take it?", "raptchat account status"),),
+    ("account", "logout"): (Example("Forget it without being asked", "raptchat account logout --yes"),),
+    ("account", "keys"): (
+        Example("Which keys are only there, or only here?", "raptchat account keys"),
+        Example(
+            "Those that no group here has", "raptchat account keys --json | jq '.[] | select(.group == null)'"
+        ),
+    ),
+    ("import-keys",): (
+        Example("What has llm in plain text?", "raptchat import-keys llm --dry-run"),
+        Example("Take over its key and its conversations", "raptchat import-keys llm -g biology --sessions"),
+    ),
+    ("exec",): (
+        Example(
+            "Let this group pay for what another client asks", 'raptchat exec -g biology -- llm "What is osmosis?"'
+        ),
+        Example(
+            "Under the name that this program reads",
+            "raptchat exec -g biology --env OPENAI_API_KEY -- sgpt 'What is osmosis?'",
+        ),
     ),
     ("vault",): (Example("Which of its slots open?", "raptchat vault"),),
     ("vault", "status"): (Example("Which of its slots open?", "raptchat vault status"),),

@@ -1,8 +1,10 @@
 """Flags that several commands share, which group is meant, and which day."""
 
 import os
+import re
 import shlex
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -43,6 +45,18 @@ ProviderOption = Annotated[str, typer.Option(metavar="P", help="Where requests g
 MOST_ROWS = 1_000_000_000
 
 _MOST_LISTED = 10
+# Whole nano-dollars are what the store counts in, and a million dollars is the most that it takes for one sum.
+StdinOption = Annotated[bool, typer.Option("--stdin", help="Read the key from standard input.")]
+FromEnvOption = Annotated[
+    str | None, typer.Option(metavar="VAR", help="Read the key from this environment variable.")
+]
+KeyFileOption = Annotated[
+    Path | None, typer.Option(metavar="PATH", help="Read the key from this file, which only you can read.")
+]
+AllowSharedOption = Annotated[bool, typer.Option("--allow-shared", help="Take a key that another group has.")]
+
+_DOLLARS = r"\$?([0-9]{1,7}(?:\.[0-9]{1,9})?)"
+_MOST_DOLLARS = 1_000_000
 
 
 class Chosen(NamedTuple):
@@ -107,3 +121,24 @@ def day(text: str, option: str) -> date:
         return datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC).date()
     except ValueError:
         raise UsageError(f"`{option}` must be a day such as 2026-11-01: `{safe_line(text)}`") from None
+
+
+def amount(text: str, option: str, *, zero: bool = False) -> Decimal:
+    """The US dollars that *text* names, such as `5`, `0.50` or `$5`; 0 only where *zero* has a meaning.
+
+    `UsageError` says which *option* is wrong.
+    """
+    found = re.fullmatch(_DOLLARS, text.strip())
+    dollars = Decimal(found[1]) if found else None
+    if dollars is None or dollars > _MOST_DOLLARS or (not dollars and not zero):
+        least = "0" if zero else "more than 0"
+        raise UsageError(
+            f"`{option}` must be an amount in US dollars such as 5 or 0.50: `{safe_line(text)[:80]}`",
+            hint=f"{least}, at most {_MOST_DOLLARS:,}, with a point and at most 9 digits behind it",
+        )
+    return dollars
+
+
+def amount_or_none(text: str, option: str, *, zero: bool = False) -> Decimal | None:
+    """As `amount`; `None` for the word `none`, which takes away what was set."""
+    return None if text.strip().lower() == "none" else amount(text, option, zero=zero)

@@ -6,11 +6,13 @@ nothing.
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from raptchat.cli.help import words
+from raptchat.cli.help import first_sentence, words
 from raptchat.errors import NoGroupError
 
 if TYPE_CHECKING:
@@ -88,6 +90,17 @@ def candidates(asked: Asked) -> Candidates:
 
 def _groups(asked: Asked) -> list[Named]:
     return [(group.name, group.description) for group in asked.store.groups.beginning(asked.word, _MOST)]
+
+
+def _others_or_groups(asked: Asked) -> list[Named]:
+    """The commands under this one, where its name is the last word so far, and the groups."""
+    first = asked.args[-1] == asked.ctx.info_name
+    others = {name: command.help for name, command in asked.ctx.command.commands.items()} if first else {}
+    groups = _groups(asked)
+    return [
+        *((name, first_sentence(help_ or "")) for name, help_ in others.items()),
+        *((name, about) for name, about in groups if name not in others),
+    ]
 
 
 def _sessions(asked: Asked, group_id: str | None = None) -> list[Named]:
@@ -181,6 +194,17 @@ def _variables(asked: Asked) -> list[Named]:
     return [(name, None) for name in sorted(os.environ)]
 
 
+def _programs(asked: Asked) -> list[Named]:
+    """Those on the `PATH` that begin so; of what they are handed nothing is known."""
+    if not asked.word or asked.ctx.params.get("command"):
+        return []
+    found: set[str] = set()
+    for folder in os.get_exec_path():
+        with suppress(OSError):
+            found.update(one.name for one in Path(folder).iterdir() if one.name.startswith(asked.word))
+    return [(name, None) for name in sorted(found)]
+
+
 def _providers(asked: Asked) -> list[Named]:
     from raptchat.providers import KNOWN
 
@@ -195,10 +219,16 @@ def _these(*names: str) -> Callable[[Asked], list[Named]]:
 # By the parameter's name; where one name means several things, by the command and the name.
 _SOURCES: dict[str, Callable[[Asked], Iterable[Named]]] = {
     "group": _groups,
+    "usage group": _others_or_groups,
     "of_group": _groups,
     "session": _sessions,
     "chat session": _sessions_to_go_on_with,
     "credential": _credentials,
+    "credentials check words": lambda asked: [*_groups(asked), *_credentials(asked)],
+    "exec command": _programs,
+    "exec env": _these("OPENROUTER_API_KEY", "OPENAI_API_KEY"),
+    "reset": _these("daily", "weekly", "monthly"),
+    "group cap reset": _these("daily", "weekly", "monthly", "never"),
     "model": _models,
     "fallback": _models,
     "provider": _providers,
