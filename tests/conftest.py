@@ -1,5 +1,6 @@
 """What the tests share: a home of their own, the real app, the demo gateway, a real Secret Service."""
 
+import gc
 import os
 import shlex
 import signal
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from account import account, flaky, provisioned  # noqa: F401 - fixtures
 from proof import Trials
 from secret_service import (  # noqa: F401 - fixtures
     fresh_secret_service,
     secret_service,
     shared_daemon,
 )
+from spender import spender  # noqa: F401 - a fixture
 from typer.testing import CliRunner
 
 from raptchat.cli import app
@@ -149,3 +152,9 @@ def rows(home: Path, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
 def environment(**changes: str) -> dict[str, str]:
     """The environment for a process of its own."""
     return {**os.environ, **changes}
+
+
+def pytest_collection_finish() -> None:
+    """Leave what collecting the tests has made out of every later search for garbage, which would take longer."""
+    gc.collect()
+    gc.freeze()

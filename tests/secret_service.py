@@ -84,12 +84,16 @@ class SecretService:
         self._wait_until(self._listens)
         self._start_daemon(initialised=initialised)
 
-    def revive(self) -> bool:
-        """Start the daemon again if it has died, with the keyring that it had; whether it had died.
+    def revive(self, *, seconds: float = 0) -> bool:
+        """Start the daemon again if it has died, or does within *seconds*, with the keyring that it had.
 
-        It does, once in many thousands, when a client is killed in the middle of a call.
+        Whether it has: it does, once in many thousands, when a client is killed in the middle of a call.
         """
-        if self._daemon is None or self._daemon.poll() is None:
+        if self._daemon is None:
+            return False
+        try:
+            self._daemon.wait(seconds)
+        except subprocess.TimeoutExpired:
             return False
         self._start_daemon(initialised=True)
         return True
@@ -226,7 +230,13 @@ def shared_daemon() -> Iterator[SecretService]:
 def secret_service(shared_daemon: SecretService) -> SecretService:
     """An unlocked, empty keyring. Tests may lock it, and must not kill it."""
     shared_daemon.revive()
-    shared_daemon.clear()
+    try:
+        shared_daemon.clear()
+    except secretstorage.exceptions.SecretServiceNotAvailableException:
+        # What the test before did to it has ended it only now.
+        if not shared_daemon.revive(seconds=5):
+            raise
+        shared_daemon.clear()
     return shared_daemon
 
 

@@ -126,7 +126,7 @@ def test_a_person_is_asked_once_the_copy_is_known_to_be_good(chatted: Run, home:
 
 
 def test_a_change_of_the_vault_is_waited_for(chatted: Run, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(vault_lock.__wrapped__.__kwdefaults__, "seconds", 0.1)  # type: ignore[attr-defined]
+    monkeypatch.setattr(vault_lock, "__kwdefaults__", {"seconds": 0.1})
     chatted("backup copy.bak")
     with vault_lock(home / "raptchat.db"):
         said = chatted("restore copy.bak --yes", exit_code=75)

@@ -40,7 +40,8 @@ def documented() -> dict[str, set[str]]:
         assert raptchat == "raptchat"
         words = rest[0] if rest else ""
         # A command is in small letters, an argument in capitals or brackets.
-        table[noun] = {part.split()[0] for part in words.split("|") if part.strip()[:1].islower()}
+        found_here = {part.split()[0] for part in words.split("|") if part.strip()[:1].islower()}
+        table.setdefault(noun, set()).update(found_here)
     return table
 
 
@@ -99,6 +100,8 @@ def test_every_example_of_the_readme_has_words_that_the_app_knows(line: str) -> 
     words = shlex.split(line)
     command: object = TOP
     while getattr(command, "commands", None) and words:
+        if command.invoke_without_command and words[0] not in command.commands:  # type: ignore[attr-defined]
+            break
         word = words.pop(0)
         assert word in command.commands, line  # type: ignore[attr-defined]
         command = command.commands[word]  # type: ignore[attr-defined]

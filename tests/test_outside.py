@@ -37,6 +37,7 @@ def changed(clean: Callable[[str], str]) -> set[str]:
     return {character for character in map(chr, range(0x110000)) if clean(character) != character}
 
 
+@pytest.mark.no_cover
 def test_of_all_characters_just_those_that_act_are_changed() -> None:
     marks = set("\u200e\u200f\u061c")
     assert changed(safe) == ACTING - {"\n", "\t"}

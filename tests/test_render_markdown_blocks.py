@@ -119,6 +119,7 @@ def rows(text: str) -> list[str]:
     return [re.sub("-{9,}", "---", line) for line in lines if line.strip("▌")]
 
 
+@pytest.mark.no_cover
 @settings(max_examples=400, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(["", "", *LINES]), max_size=7))
 def test_the_blocks_are_those_of_another_parser(lines: list[str]) -> None:
@@ -184,6 +185,7 @@ def calls_in(work: Callable[[], None]) -> int:
     return count
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", ENDLESS)
 def test_four_times_the_text_is_about_four_times_the_work(kind: str) -> None:
     head, unit = ENDLESS[kind]

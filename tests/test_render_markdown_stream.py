@@ -79,7 +79,8 @@ def at_once(text: str, *, width: int) -> str:
     return stream([text], replace(Window.recorded(is_tty=True, width=width), repaints=False))
 
 
-@pytest.mark.parametrize("width", [40, 80, 120, 200])
+@pytest.mark.no_cover
+@pytest.mark.parametrize("width", [40, 80, 200])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_picture_of_each_kind_is_that_of_the_whole_text(kind: str, width: int) -> None:
     text = f"Before.\n\n{KINDS[kind]}" * 2
@@ -100,6 +101,7 @@ def test_the_picture_of_each_kind_is_that_of_the_whole_text(kind: str, width: in
     seconds=st.sampled_from([0.001, 0.02, 1.0]),
 )
 # A terminal that takes the emoji to be wider than rich does wraps a finished row, over what was painted below it.
+@pytest.mark.no_cover
 @example(
     kinds=["a link that says where it leads", "wide characters"], lengths=[1], width=200, height=4, seconds=0.001
 )
@@ -294,6 +296,7 @@ WINDOWS: dict[str, list[Size]] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("screen", "kind"), [*(("crops", kind) for kind in KINDS), *(("reflows", kind) for kind in STEADY)]
 )

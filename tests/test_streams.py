@@ -79,6 +79,7 @@ TRANSCRIPT = b"".join(
 WHOLE = TEXT + "\U0001f600"
 
 
+@pytest.mark.no_cover
 def test_a_reply_is_the_same_however_the_network_cuts_it(gateway: DemoGateway, client: OpenRouterClient) -> None:
     for at in range(1, len(TRANSCRIPT)):
         gateway.answer(Answer(200, EVENTS, [TRANSCRIPT[:at], TRANSCRIPT[at:]]))
