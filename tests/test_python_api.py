@@ -1,5 +1,6 @@
 """What `import raptchat` gives, and what it costs."""
 
+import inspect
 import json
 import subprocess
 import sys
@@ -9,7 +10,14 @@ import pytest
 from conftest import environment
 
 import raptchat
-from raptchat import AiNotConfiguredError, ChatService, CredentialService, Factory, get_ai_client_for_group
+from raptchat import (
+    AiNotConfiguredError,
+    ChatService,
+    CredentialService,
+    Factory,
+    errors,
+    get_ai_client_for_group,
+)
 from raptchat.caller import Caller
 from raptchat.config import Settings
 from raptchat.demo import DEMO_KEY, DemoGateway
@@ -56,6 +64,8 @@ def test_every_public_name_is_there() -> None:
         assert getattr(raptchat, name).__name__ == name
     assert raptchat.__all__ == sorted(raptchat.__all__, key=lambda name: (name.islower(), name))
     assert raptchat._HOMES.keys() < {*raptchat.__all__}
+    every = {name for name, each in inspect.getmembers(errors, inspect.isclass) if issubclass(each, RaptchatError)}
+    assert every < {*raptchat.__all__}
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
