@@ -132,7 +132,10 @@ def test_the_program_starts_as_it_would_without_raptchat(biology: Run) -> None:
     signals = dict(line.split(":\t") for line in status if line.startswith(("SigBlk", "SigIgn", "SigCgt")))
 
     assert in_it == before_it
-    assert {name: int(mask, 16) for name, mask in signals.items()} == {"SigBlk": 0, "SigIgn": 0, "SigCgt": 0}
+    # The two that the C library keeps for itself it may leave ignored, as `posix_spawn` of Python 3.13 does.
+    of_the_library = 1 << 31 | 1 << 32
+    masks = {name: int(mask, 16) & ~of_the_library for name, mask in signals.items()}
+    assert masks == {"SigBlk": 0, "SigIgn": 0, "SigCgt": 0}
 
 
 @pytest.mark.parametrize(

@@ -257,7 +257,8 @@ def test_a_file_that_is_no_log_is_an_error_and_no_traceback(tmp_path: Path, cont
     path = tmp_path / "logs.db"
     path.write_bytes(content)
     if not content:
-        assert LlmLog(path).ids() == []
+        with closing(LlmLog(path)) as log:
+            assert log.ids() == []
         return
     with pytest.raises(UsageError, match="cannot be read"):
         LlmLog(path)
