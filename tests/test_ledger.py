@@ -7,12 +7,13 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from bookings import book, booking
 from conftest import rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from raptchat.errors import StoreError
-from raptchat.records import Booking, Group, Usage, UsageRow
+from raptchat.records import Group, Usage, UsageRow
 from raptchat.store import Store, row_sums
 from raptchat.store.connection import Connection
 from raptchat.store.ledger import BY, By
@@ -25,29 +26,6 @@ from raptchat.store.upgrade import migrate
 def store(home: Path) -> Iterator[Store]:
     with closing(Store.open(home / "raptchat.db")) as store:
         yield store
-
-
-def booking(usage: Usage, **changes: str | None) -> Booking:
-    values: dict[str, str | None] = {
-        "group_id": "g1",
-        "group_name": "biology",
-        "session_id": "s1",
-        "credential_id": "c1",
-        "provider": "openrouter",
-        "model": "a/b",
-        "os_user": "me",
-        "generation_id": None,
-        "finish_reason": "stop",
-        "created_at": "2026-11-22T09:30:00.000000Z",
-        **changes,
-    }
-    return Booking(usage=usage, **values)  # type: ignore[arg-type]
-
-
-def book(store: Store, *bookings: Booking) -> None:
-    with store.write():
-        for one in bookings:
-            store.ledger.book(one)
 
 
 def test_sums_are_exact_to_the_nano_dollar(store: Store) -> None:

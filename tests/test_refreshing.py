@@ -8,8 +8,10 @@ from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
+import bookings
 import hostile_gateway
 import pytest
+from bookings import book
 from conftest import Run, environment, rows
 from processes import AtTerminal
 
@@ -33,26 +35,10 @@ def store(home: Path) -> Iterator[Store]:
 
 
 def booking(usage: Usage, **changes: str | None) -> Booking:
-    values: dict[str, str | None] = {
-        "group_id": "g1",
-        "group_name": "biology",
-        "session_id": "s1",
-        "credential_id": "c1",
-        "provider": "openrouter",
-        "model": "a/b",
-        "os_user": "me",
-        "generation_id": "gen-1",
-        "finish_reason": None,
-        "created_at": utc_now(),
-        **changes,
-    }
-    return Booking(usage=usage, **values)  # type: ignore[arg-type]
-
-
-def book(store: Store, *bookings: Booking) -> None:
-    with store.write():
-        for one in bookings:
-            store.ledger.book(one)
+    """A request of now that has an id."""
+    return bookings.booking(
+        usage, **{"generation_id": "gen-1", "finish_reason": None, "created_at": utc_now(), **changes}
+    )
 
 
 def forget_costs(home: Path) -> None:
@@ -181,6 +167,25 @@ def test_what_a_cut_off_chat_cost_is_learnt_and_shown(biology: Run, home: Path) 
     assert costs(home) == [CENT, CENT]
     assert problems(home) == []
     assert biology("usage --refresh").err == "no cost was learnt; none is unknown\n"
+
+
+def test_without_a_thread_to_be_had_it_takes_longer(
+    biology: Run, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    biology("chat -m demo/cent hello")
+    forget_costs(home)
+    start = threading.Thread.start
+
+    def full(thread: threading.Thread) -> None:
+        # The gateway is another process in truth.
+        if thread.name == "generation":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    biology("usage --refresh")
+
+    assert costs(home) == [CENT]
 
 
 def test_what_ctrl_c_has_cut_off_has_its_cost_in_the_end(biology: Run, home: Path) -> None:

@@ -8,6 +8,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from queue import Empty, SimpleQueue
 
 from raptchat.clock import utc_now
@@ -81,10 +82,7 @@ def refresh(
                 result.left, done = result.left + 1, done + 1
                 continue
             ask = keys.question(credential, request)
-            # A daemon, so that Ctrl-C ends the program at once.
-            threading.Thread(
-                target=_answer, args=(came, request, credential, ask), name="generation", daemon=True
-            ).start()
+            _beside(partial(_answer, came, request, credential, ask))
             running += 1
         if not running:
             break
@@ -113,6 +111,14 @@ def refresh(
         done += 1
         progress(done, len(requests))
     return result
+
+
+def _beside(answer: Callable[[], None]) -> None:
+    try:
+        # A daemon, so that Ctrl-C ends the program at once.
+        threading.Thread(target=answer, name="generation", daemon=True).start()
+    except RuntimeError:  # no thread to be had
+        answer()
 
 
 def _answer(
