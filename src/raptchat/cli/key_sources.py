@@ -10,12 +10,9 @@ from raptchat.api_key import check_api_key
 from raptchat.cli.invocation import Invocation, ask_hidden
 from raptchat.cli.piped import read_bytes, say_if_silent
 from raptchat.errors import UsageError
-from raptchat.providers import DEFAULT_PROVIDER
+from raptchat.providers import DEFAULT_PROVIDER, OPENAI_COMPATIBLE
 from raptchat.records import KeyKind
 from raptchat.secret import Secret
-
-# The provider whose gateways need not ask for a key.
-KEYLESS_PROVIDER = "openai-compatible"
 
 # Far more than any key; a file piped in by mistake is not read to its end.
 _MOST_KEY_BYTES = 64 * 1024
@@ -57,10 +54,10 @@ class KeySource(NamedTuple):
             raise UsageError("--no-browser goes with --login")
         if self.login and provider != DEFAULT_PROVIDER:
             raise UsageError(f"--login is for `{DEFAULT_PROVIDER}`: the gateway must make the key")
-        if self.no_key and provider != KEYLESS_PROVIDER:
+        if self.no_key and provider != OPENAI_COMPATIBLE:
             raise UsageError(
                 f"--no-key is for gateways that ask for none, and `{provider}` asks for one",
-                hint=f"--provider {KEYLESS_PROVIDER} --base-url URL",
+                hint=f"--provider {OPENAI_COMPATIBLE} --base-url URL",
             )
 
 
@@ -92,7 +89,7 @@ def read_key(source: KeySource, run: Invocation, *, group: str, provider: str, g
         key = Secret(check_api_key(_copied(source, run)))
     else:
         typed = ask_hidden(_prompt(group, provider))
-        if provider == KEYLESS_PROVIDER and not typed.strip():
+        if provider == OPENAI_COMPATIBLE and not typed.strip():
             return _NO_KEY
         key = Secret(check_api_key(typed))
     return GivenKey("key", key, key)
@@ -108,7 +105,7 @@ _NO_KEY = GivenKey("none", Secret(""), None)
 
 
 def _prompt(group: str, provider: str) -> str:
-    more = "; Enter alone for none" if provider == KEYLESS_PROVIDER else ""
+    more = "; Enter alone for none" if provider == OPENAI_COMPATIBLE else ""
     return f"API key for group {group} (not shown{more}): "
 
 

@@ -30,6 +30,7 @@ from raptchat.key_works.held import held_keys
 from raptchat.naming import add_key_command, as_argument
 from raptchat.outside import safe_line
 from raptchat.providers import DEFAULT_PROVIDER
+from raptchat.providers.json_calls import is_not_found
 from raptchat.providers.key_info import KeyCaps, KeyInfo
 from raptchat.providers.keys import read_key_info
 from raptchat.providers.management import ManagementClient, hash_of
@@ -313,7 +314,7 @@ class KeyWorks:
         try:
             self.gateway.update_key(hash_, disabled=True)
         except GatewayError as error:
-            if error.fields.get("status") != 404:
+            if not is_not_found(error):
                 raise
         self.gateway.delete_key(hash_)
 

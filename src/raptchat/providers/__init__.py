@@ -10,13 +10,14 @@ if TYPE_CHECKING:
     from raptchat.providers.chat_client import ChatClient
 
 DEFAULT_PROVIDER = "openrouter"
+OPENAI_COMPATIBLE = "openai-compatible"
 
 KNOWN = {
-    "openrouter": "raptchat.providers.openrouter:OpenRouterClient",
-    "openai-compatible": "raptchat.providers.openai_compatible:OpenAiCompatibleClient",
+    DEFAULT_PROVIDER: "raptchat.providers.openrouter:OpenRouterClient",
+    OPENAI_COMPATIBLE: "raptchat.providers.openai_compatible:OpenAiCompatibleClient",
 }
 # They are many, and each is somewhere else.
-_WITHOUT_A_PLACE = {"openai-compatible"}
+_WITHOUT_A_PLACE = {OPENAI_COMPATIBLE}
 
 
 def check_known(provider: str) -> None:

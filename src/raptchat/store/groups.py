@@ -14,13 +14,15 @@ from raptchat.store.money import dollars, nano_dollars
 from raptchat.store.rows import as_asked, record
 from raptchat.store.word_index import WordIndex
 
-COLUMNS = (
-    "id, name, description, model, system_prompt, provider, created_at, updated_at, suspended_at, allowed_models,"
-    " zdr, deny_training, max_cost_nano_usd, no_history, budget_nano_usd, budget_period, budget_warn_percent"
+# A field of `Group` each; what else there is makes its rules and its budget.
+_PLAIN = (
+    *("id", "name", "description", "model", "system_prompt", "provider", "created_at", "updated_at"),
+    "suspended_at",
 )
-
-# Those that are a field of `Group` each; what is left makes its rules and its budget.
-_PLAIN = COLUMNS.split(", ")[:9]
+COLUMNS = (
+    f"{', '.join(_PLAIN)}, allowed_models, zdr, deny_training, max_cost_nano_usd, no_history,"
+    " budget_nano_usd, budget_period, budget_warn_percent"
+)
 
 
 class _Rules(TypedDict, total=False):
