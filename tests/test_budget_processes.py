@@ -18,14 +18,9 @@ pytestmark = pytest.mark.process
 PATIENCE_SECONDS = 300
 
 
-@pytest.mark.parametrize(
-    ("count", "budget", "answered"),
-    [(8, "0.20", 6), pytest.param(64, "1.00", 33, marks=pytest.mark.deep)],
-)
-def test_processes_at_once_do_not_overrun_the_budget(
-    biology: Run, home: Path, count: int, budget: str, answered: int
-) -> None:
-    biology(f"group budget biology {budget}")
+def test_processes_at_once_do_not_overrun_the_budget(biology: Run, home: Path) -> None:
+    count, answered = 64, 33
+    biology("group budget biology 1.00")
     biology("models -g biology")
     asking = [
         subprocess.Popen(
