@@ -41,9 +41,9 @@ def exec_(
 ) -> None:
     """Run another program with a group's key in its environment.
 
-    The gateway's address goes along where the program has a variable for it, and every other key of a language
-    model is taken out. Its words stand behind `--`; its exit code is that of raptchat. What it spends is not
-    in raptchat's books, and no rule or budget of the group holds for it.
+    The gateway's address goes along where the program has a variable for it, and every other variable that is
+    known to hold a key of a language model is taken out. Its words stand behind `--`; its exit code is that of
+    raptchat. What it spends is not in raptchat's books, and no rule or budget of the group holds for it.
     """
     run = invocation(ctx)
     if run.json:
